@@ -1,0 +1,159 @@
+"""Who is calling: a session cookie or a bearer token, for HTTP and for WebSocket."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Protocol
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import Depends, Request, Security, WebSocket, WebSocketException
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
+
+from api.cookies import Cookies
+from api.problems import Problem
+from infrastructure.auth.bearer import BearerVerifier, InvalidToken
+from infrastructure.auth.login import LoginClient
+from infrastructure.auth.renewal import LiveSessions
+from infrastructure.auth.user import User
+from infrastructure.settings import Settings
+
+log = structlog.get_logger()
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+EXPIRED, NOT_YOURS = 4401, 4403
+
+
+class Doors(Protocol):
+    """The part of the resources that knowing a caller needs."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def sessions(self) -> LiveSessions: ...
+    @property
+    def login(self) -> LoginClient: ...
+    @property
+    def bearer(self) -> BearerVerifier: ...
+
+
+def doors_of(connection: HTTPConnection) -> Doors:
+    doors: Doors = connection.app.state.resources
+    return doors
+
+
+def cookies_of(connection: HTTPConnection) -> Cookies:
+    return Cookies(doors_of(connection).settings.base_url)
+
+
+# For the OpenAPI document only: reading and judging is done below, in one place for HTTP and WebSocket.
+_BEARER = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token for this API")
+_COOKIE = APIKeyCookie(name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http")
+
+
+async def get_current_user(
+    request: Request,
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
+    _cookie: Annotated[str | None, Security(_COOKIE)] = None,
+) -> User:
+    """Who calls this route; 401 if nobody we know, 403 if another site may be behind the request."""
+    if "authorization" in request.headers:
+        return await _bearer_user(request)
+    if cookies_of(request).session(request) and request.method not in SAFE_METHODS:
+        refuse_foreign_writes(request)
+    user = await _session_user(request)
+    if user is None:
+        raise unauthenticated()
+    return user
+
+
+CurrentUser = Annotated[User, Depends(get_current_user)]
+
+
+def requires(permission: str) -> Callable[[User], Awaitable[User]]:
+    """A dependency that gives the user, or 403 to one without this permission."""
+
+    async def permitted(user: CurrentUser) -> User:
+        if not user.may(permission):
+            raise Problem(403, "Forbidden", f"This needs the permission {permission}.")
+        return user
+
+    return permitted
+
+
+async def user_of_socket(websocket: WebSocket) -> User | None:
+    """Who opened this socket; None if it carries no credential at all (a ticket may still come).
+
+    To be asked before `accept`, and again while it is open: a session that has ended is refused then. Closing an
+    unaccepted socket answers the handshake with 403.
+    """
+    has_cookie, has_token = bool(cookies_of(websocket).session(websocket)), "authorization" in websocket.headers
+    if not has_cookie and not has_token:
+        return None
+    # A browser sends the cookie along for any page that asks (RFC 6455 section 10.2), and always names the page.
+    # A token is brought by a program, which has no page, or by an app on a listed origin.
+    settings = doors_of(websocket).settings
+    allowed = {_origin(settings.base_url), *(settings.cors_origins if has_token else ())}
+    if not _comes_from(websocket, allowed, or_says_nothing=has_token):
+        raise WebSocketException(NOT_YOURS)
+    try:
+        user = await _bearer_user(websocket) if has_token else await _session_user(websocket)
+    except Problem as error:
+        raise WebSocketException(EXPIRED) from error
+    if user is None:
+        raise WebSocketException(EXPIRED)
+    return user
+
+
+def refuse_foreign_writes(request: Request) -> None:
+    """For writes that a cookie authorises: they come from our own pages, and are JSON or empty (ASVS 3.5.1)."""
+    same_origin = request.headers.get("sec-fetch-site") == "same-origin"
+    own = {_origin(doors_of(request).settings.base_url)}
+    if not _comes_from(request, own, or_says_nothing=same_origin):
+        raise Problem(
+            403, "Forbidden", "With a session, writes must come from this site; send Origin, or use a bearer token."
+        )
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if (content_type or has_body) and content_type != "application/json":
+        raise Problem(403, "Forbidden", "With a session, bodies must be application/json.")
+
+
+def unauthenticated() -> Problem:
+    """One answer for every reason: which check failed is for the log alone."""
+    detail = "A session or a valid bearer token is needed."
+    return Problem(401, "Unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+async def _bearer_user(connection: HTTPConnection) -> User:
+    try:
+        return await doors_of(connection).bearer.verify(_token(connection.headers.getlist("authorization")))
+    except InvalidToken as error:
+        log.info("auth.token_refused", reason=str(error))
+        raise unauthenticated() from error
+
+
+def _token(lines: list[str]) -> str:
+    """The token of the one Authorization line (RFC 6750 section 2.1)."""
+    scheme, _, token = lines[0].partition(" ")
+    if len(lines) != 1 or scheme.lower() != "bearer":
+        raise InvalidToken("scheme")
+    return token.strip()
+
+
+async def _session_user(connection: HTTPConnection) -> User | None:
+    cookie = cookies_of(connection).session(connection)
+    session = await doors_of(connection).sessions.read(cookie) if cookie else None
+    return session.user if session else None
+
+
+def _comes_from(connection: HTTPConnection, allowed: set[str], *, or_says_nothing: bool) -> bool:
+    """Whether the page behind a request is one of ours. An origin is compared whole: scheme, host and port."""
+    origins = connection.headers.getlist("origin")
+    if not origins:
+        return or_says_nothing
+    return len(origins) == 1 and origins[0] in allowed
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()

@@ -1,0 +1,20 @@
+"""The command line. Each command imports what it needs when it runs, so that `carillon --help` is there at once."""
+
+import typer
+
+from api.cli.lag import lag
+
+app = typer.Typer(name="carillon", help="Event-driven notifications on Kafka.", no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def carillon() -> None:
+    """Event-driven notifications on Kafka."""
+
+
+app.command()(lag)
+
+
+def run() -> None:
+    """The entry point `carillon`."""
+    app()

@@ -1,0 +1,11 @@
+from typing import Any
+
+
+def ok(data: Any, message: str = "", meta: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What every route under /api/v1 answers when it went well; `error` has its own writer in problems.py."""
+    return {"success": True, "data": data, "error": None, "message": message, "meta": meta or {}}
+
+
+def failed(error: dict[str, Any]) -> dict[str, Any]:
+    """The same envelope around the members of a problem (RFC 9457)."""
+    return {"success": False, "data": None, "error": error, "message": error["detail"] or error["title"], "meta": {}}

@@ -1,0 +1,92 @@
+"""From a Kafka record to a request we may act on, or to the reason why not. One parser for every entrance."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from infrastructure.ports import Received
+from schemas import cloudevents, topics
+from schemas.events import FieldError
+from schemas.ids import notification_id, record_request_id
+from schemas.legacy import from_any
+from schemas.pointers import field_errors
+from schemas.requests import NotificationRequest, UnreadableJson, read_object
+from schemas.seal import is_sealed
+from schemas.topics import Environment
+
+RAW_PRODUCER = "kafka"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request that arrived: whose it is, under which ids, and what it says."""
+
+    environment: Environment
+    producer: str
+    request_id: str
+    request: NotificationRequest
+    accepted_at: datetime
+    origin: str
+    correlation_id: str
+    traceparent: str
+
+    @property
+    def notification_id(self) -> str:
+        return notification_id(self.environment, self.producer, self.request_id)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A record that is no request; `errors` name the fields."""
+
+    environment: Environment
+    producer: str
+    request_id: str
+    reason: str
+    errors: tuple[FieldError, ...]
+
+
+class Arrivals:
+    """Reads records of the requests topics. `key` is the entrances' seal key, `raw_producers` the sources let in raw."""
+
+    def __init__(self, key: bytes, raw_producers: tuple[str, ...]) -> None:
+        self._key = key
+        self._raw_producers = frozenset(raw_producers)
+
+    def read(self, record: Received) -> Arrival | Refusal:
+        headers = cloudevents.text_headers(record.headers)
+        environment: Environment = topics.environment_of(record.topic)  # type: ignore[assignment]  # our own topic names
+        value = record.value or b""
+        claimed = headers.get("ce_source", "")
+        given_id = headers.get("ce_id", "")
+        sealed = self._is_sealed(headers, record.topic, given_id, claimed, value)
+        producer = claimed if sealed or claimed in self._raw_producers else RAW_PRODUCER
+        fallback = record_request_id(record.topic, record.partition, record.offset, record.timestamp_ms, value)
+
+        def refuse(reason: str, *errors: FieldError, request_id: str = given_id or fallback) -> Refusal:
+            return Refusal(environment, producer, request_id, reason, errors)
+
+        if claimed and producer != claimed:
+            return refuse("unknown_source", FieldError(pointer="", detail="ce_source is not among RAW_PRODUCERS"))
+        try:
+            request = NotificationRequest.model_validate(from_any(read_object(value)))
+        except UnreadableJson as error:
+            return refuse("unreadable", FieldError(pointer="", detail=str(error)))
+        except ValueError as error:
+            return refuse("invalid", *field_errors(error))
+        if request.environment not in (None, environment):
+            error_at = FieldError(pointer="/environment", detail=f"the record came to {environment}")
+            return refuse("wrong_environment", error_at, request_id=request.request_id or given_id or fallback)
+        return Arrival(
+            environment,
+            producer,
+            request.request_id or given_id or fallback,
+            request,
+            datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+            str(record.position),
+            headers.get(cloudevents.CORRELATION_ID, "")[:128],
+            cloudevents.traceparent_of(headers),
+        )
+
+    def _is_sealed(self, headers: dict[str, str], topic: str, request_id: str, producer: str, value: bytes) -> bool:
+        mark = headers.get(cloudevents.SEAL, "")
+        return bool(mark) and is_sealed(self._key, mark, topic, request_id, producer, value)

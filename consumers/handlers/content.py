@@ -1,0 +1,13 @@
+"""What a delivery says: the request's own message, or its pinned template with its variables."""
+
+from infrastructure.ports import Content
+from infrastructure.rendering import plain, render
+from schemas.catalogue import Catalogue
+from schemas.plan import Notification
+
+
+def content_of(notification: Notification, catalogue: Catalogue) -> Content:
+    """Raises `CannotRender` or `UnknownName` when the text cannot be made; nothing was sent then."""
+    if notification.request.message is not None:
+        return plain(notification.request.message)
+    return render(catalogue.template(notification.plan.template or ""), notification.request.variables)

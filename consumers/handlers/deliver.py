@@ -1,0 +1,144 @@
+"""deliver: one record, one attempt, exactly one consequence. What channels share; the effect itself is the subclass's."""
+
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from consumers.handlers.content import content_of
+from consumers.reporting import Reporter
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.kafka.quarantine import quarantine_record
+from infrastructure.metrics import DELIVERIES
+from infrastructure.ports import Content, Publisher, Received
+from infrastructure.rendering import CannotRender
+from schemas import topics
+from schemas.catalogue import Catalogue, UnknownName
+from schemas.deliveries import Delivery, DeliveryRecord, State, deadline
+from schemas.events import FieldError, StatusEvent, StatusName
+from schemas.plan import Notification, PlannedDelivery
+
+log = structlog.get_logger()
+
+EVENT_OF: dict[State, StatusName] = {
+    "SENT": "sent",
+    "FAILED": "failed",
+    "EXPIRED": "expired",
+    "CANCELLED": "cancelled",
+    "RETRY": "retrying",
+    "SKIPPED": "skipped",
+}
+
+
+class Deliver(ABC):
+    """Reads what may have changed while the record waited, renders, then lets the channel act."""
+
+    def __init__(
+        self,
+        notifications: NotificationStore,
+        catalogue: Catalogue,
+        publisher: Publisher,
+        reporter: Reporter,
+        longest: timedelta,
+    ) -> None:
+        self._notifications = notifications
+        self._catalogue = catalogue
+        self._publisher = publisher
+        self._reporter = reporter
+        self._longest = longest
+
+    async def handle(self, record: Received) -> None:
+        delivery = DeliveryRecord.model_validate_json(record.value or b"")
+        with structlog.contextvars.bound_contextvars(
+            delivery=delivery.delivery_id,
+            notification=delivery.notification_id,
+            channel=delivery.channel,
+            correlation_id=delivery.correlation_id,
+        ):
+            notification = await self._notifications.get(delivery.environment, delivery.notification_id)
+            line = notification.line(delivery.delivery_id) if notification else None
+            if notification is None or line is None:
+                await self._unplanned(record)
+                return
+            await self._act(record, delivery, notification, line)
+
+    async def bury(self, record: Received, error: Exception) -> None:
+        await self._put_away(record, f"crash:{type(error).__name__}")
+
+    def deadline_of(self, notification: Notification) -> datetime:
+        due_at = notification.request.send_at or notification.accepted_at
+        return deadline(due_at, notification.plan.expires_at, self._longest)
+
+    def stopped(self, notification: Notification, now: datetime) -> tuple[State, str] | None:
+        """Why this delivery is not to be attempted any more, if so."""
+        if notification.cancelled_at is not None:
+            return "CANCELLED", "cancelled"
+        return ("EXPIRED", "deadline_passed") if now >= self.deadline_of(notification) else None
+
+    def content(self, notification: Notification) -> Content | str:
+        """The text, or the reason why there is none."""
+        try:
+            return content_of(notification, self._catalogue)
+        except (CannotRender, UnknownName) as error:
+            log.warning("delivery.not_rendered", error=str(error))
+            return "cannot_render"
+
+    @abstractmethod
+    async def _act(
+        self, record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery
+    ) -> None: ...
+
+    async def report(self, record: Received, carried: DeliveryRecord, row: Delivery) -> None:
+        """The row's state, said to everybody; a repeat says the same under the same id."""
+        event = StatusEvent(
+            environment=carried.environment,
+            notification_id=row.notification_id,
+            delivery_id=row.delivery_id,
+            event=EVENT_OF[row.state],
+            state=row.state,
+            at=row.updated_at,
+            version=row.version,
+            recipient=row.recipient,
+            channel=row.channel,
+            attempt=row.attempt,
+            reason=row.reason,
+            answer=row.answer,
+            provider_id=row.provider_id,
+            next_at=row.next_at,
+            origin=record.position,
+        )
+        if row.state == "FAILED":
+            await self._reporter.dead_letter(event)
+        await self._reporter.status(event, correlation_id=carried.correlation_id, traceparent=carried.traceparent)
+        DELIVERIES.labels(row.channel, row.state).inc()
+        log.info(
+            "delivery.settled",
+            state=row.state,
+            attempt=row.attempt,
+            recipient=row.recipient,
+            reason=row.reason,
+            answer=row.answer,
+            at=str(record.position),
+        )
+
+    async def _unplanned(self, record: Received) -> None:
+        """Only route hands out deliveries; a record without a plan was written by somebody else."""
+        await self._put_away(record, "not_planned")
+
+    async def _put_away(self, record: Received, reason: str) -> None:
+        await self._publisher.publish(
+            quarantine_record(
+                topics.environment_of(record.topic),
+                key=record.key,
+                value=record.value,
+                headers=record.headers,
+                origin=str(record.position),
+                reason=reason,
+                detail=[FieldError(pointer="", detail=reason)],
+            )
+        )
+        log.error("delivery.quarantined", reason=reason, at=str(record.position))
+
+
+def now_utc() -> datetime:
+    return datetime.now(UTC)

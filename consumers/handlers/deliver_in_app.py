@@ -1,0 +1,78 @@
+"""deliver.in_app: the inbox item is the effect, put once under its delivery id; no claim is needed."""
+
+from datetime import datetime, timedelta
+
+from consumers.handlers.deliver import Deliver, now_utc
+from consumers.reporting import Reporter
+from infrastructure.dynamo.inbox import InboxStore, cursor_of
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.ports import Content, Publisher, Received
+from infrastructure.redis.live import Announcer
+from schemas.catalogue import Catalogue
+from schemas.deliveries import Delivery, DeliveryRecord, State
+from schemas.live import InboxItem
+from schemas.plan import Notification, PlannedDelivery
+
+
+class DeliverInApp(Deliver):
+    def __init__(
+        self,
+        notifications: NotificationStore,
+        catalogue: Catalogue,
+        publisher: Publisher,
+        reporter: Reporter,
+        longest: timedelta,
+        inbox: InboxStore,
+        announcer: Announcer,
+    ) -> None:
+        super().__init__(notifications, catalogue, publisher, reporter, longest)
+        self._inbox = inbox
+        self._announcer = announcer
+
+    async def _act(
+        self, record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery
+    ) -> None:
+        now = now_utc()
+        if (stop := self.stopped(notification, now)) is not None:
+            await self.report(record, delivery, _row(delivery, now, *stop))
+            return
+        content = self.content(notification)
+        if isinstance(content, str):
+            await self.report(record, delivery, _row(delivery, now, "FAILED", content))
+            return
+        await self._inbox.put_if_absent(delivery.environment, _item(delivery, notification, content, now))
+        await self._announcer.inbox_changed(delivery.environment, delivery.recipient)
+        await self.report(record, delivery, _row(delivery, now, "SENT", None))
+
+
+def _item(delivery: DeliveryRecord, notification: Notification, content: Content, now: datetime) -> InboxItem:
+    message = notification.request.message
+    return InboxItem(
+        person=delivery.recipient,
+        id=delivery.delivery_id,
+        notification_id=delivery.notification_id,
+        cursor=cursor_of(now, delivery.delivery_id),
+        title=content.title,
+        message=content.body,
+        url=content.url,
+        actions=tuple(action.model_dump() for action in message.actions) if message else (),
+        data=message.data if message else {},
+        category=notification.plan.category,
+        created_at=now,
+    )
+
+
+def _row(delivery: DeliveryRecord, now: datetime, state: State, reason: str | None) -> Delivery:
+    """persist writes this row: the inbox item, not the ledger, says that it happened."""
+    return Delivery(
+        environment=delivery.environment,
+        notification_id=delivery.notification_id,
+        delivery_id=delivery.delivery_id,
+        recipient=delivery.recipient,
+        channel=delivery.channel,
+        state=state,
+        version=1,
+        reason=reason,
+        answer="stored" if state == "SENT" else None,
+        updated_at=now,
+    )

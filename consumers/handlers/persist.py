@@ -1,0 +1,68 @@
+"""persist: folds status events into what people can read: the timeline, and the ledger rows nobody claimed."""
+
+import asyncio
+
+from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.timeline import TimelineStore
+from infrastructure.kafka.quarantine import quarantine_record
+from infrastructure.ports import Publisher, Received
+from infrastructure.redis.live import Announcer
+from schemas import topics
+from schemas.deliveries import FINAL, Delivery
+from schemas.events import FieldError, StatusEvent
+
+_UNCLAIMED_CHANNELS = {"in_app"}
+
+
+class Persist:
+    def __init__(
+        self, deliveries: DeliveryStore, timeline: TimelineStore, announcer: Announcer, publisher: Publisher
+    ) -> None:
+        self._deliveries = deliveries
+        self._timeline = timeline
+        self._announcer = announcer
+        self._publisher = publisher
+
+    async def handle(self, record: Received) -> None:
+        event = StatusEvent.model_validate_json(record.value or b"")
+        row = _unclaimed_row(event)
+        writes = [self._timeline.add(event)]
+        if row is not None:
+            writes.append(self._deliveries.record(row))
+        await asyncio.gather(*writes)
+        if event.state in FINAL:
+            await self._announcer.outcome_known(event.environment, event.notification_id)
+
+    async def bury(self, record: Received, error: Exception) -> None:
+        reason = f"crash:{type(error).__name__}"
+        await self._publisher.publish(
+            quarantine_record(
+                topics.environment_of(record.topic),
+                key=record.key,
+                value=record.value,
+                headers=record.headers,
+                origin=str(record.position),
+                reason=reason,
+                detail=[FieldError(pointer="", detail=reason)],
+            )
+        )
+
+
+def _unclaimed_row(event: StatusEvent) -> Delivery | None:
+    """The ledger row of a delivery that no claim has written: an inbox item, or a skip of the plan."""
+    if event.delivery_id is None or event.state is None:
+        return None
+    if event.channel not in _UNCLAIMED_CHANNELS and event.event != "skipped":
+        return None
+    return Delivery(
+        environment=event.environment,
+        notification_id=event.notification_id,
+        delivery_id=event.delivery_id,
+        recipient=event.recipient or "",
+        channel=event.channel or "",
+        state=event.state,
+        version=event.version,
+        reason=event.reason,
+        answer=event.answer,
+        updated_at=event.at,
+    )

@@ -1,0 +1,269 @@
+"""route: decides once what a request becomes, stores that plan, and hands out the deliveries. A replay follows the plan."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from consumers.arrivals import Arrival, Arrivals, Refusal
+from consumers.reporting import Reporter
+from infrastructure.dynamo.contacts import EVERYONE, ContactStore
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.timers import TimerStore
+from infrastructure.kafka.quarantine import quarantine_record
+from infrastructure.ports import Outgoing, Publisher, Received
+from schemas import cloudevents, topics
+from schemas.catalogue import Catalogue, UnknownName
+from schemas.deliveries import DeliveryRecord
+from schemas.events import FieldError, Receipt, StatusEvent, Verdict
+from schemas.identity import body_hash
+from schemas.plan import (
+    MAX_PLANNED,
+    Notification,
+    Plan,
+    PlannedDelivery,
+    TooManyDeliveries,
+    make_plan,
+    people_named,
+    recipients_of,
+)
+from schemas.requests import EveryoneTarget, NotificationRequest, TopicTarget
+from schemas.timers import Timer
+
+log = structlog.get_logger()
+
+
+class Refused(ValueError):
+    """A request that can be read and cannot be carried out."""
+
+    def __init__(self, reason: str, pointer: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.errors = (FieldError(pointer=pointer, detail=detail),)
+
+
+class Route:
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        catalogue: Catalogue,
+        notifications: NotificationStore,
+        contacts: ContactStore,
+        timers: TimerStore,
+        publisher: Publisher,
+        reporter: Reporter,
+    ) -> None:
+        self._arrivals = arrivals
+        self._catalogue = catalogue
+        self._notifications = notifications
+        self._contacts = contacts
+        self._timers = timers
+        self._publisher = publisher
+        self._reporter = reporter
+
+    async def handle(self, record: Received) -> None:
+        arrival = self._arrivals.read(record)
+        if isinstance(arrival, Refusal):
+            await self._refuse(record, arrival)
+            return
+        now = datetime.now(UTC)
+        with structlog.contextvars.bound_contextvars(
+            notification=arrival.notification_id, correlation_id=arrival.correlation_id
+        ):
+            if arrival.request.send_at is not None and arrival.request.send_at > now:
+                await self._postpone(record, arrival, arrival.request.send_at)
+                return
+            try:
+                notification = await self._notification(arrival)
+            except Refused as error:
+                refusal = Refusal(arrival.environment, arrival.producer, arrival.request_id, error.reason, error.errors)
+                await self._refuse(record, refusal)
+                return
+            await self._hand_out(record, arrival, notification, now)
+
+    async def bury(self, record: Received, error: Exception) -> None:
+        arrival = self._arrivals.read(record)
+        environment = topics.environment_of(record.topic)
+        refusal = Refusal(
+            environment,  # type: ignore[arg-type]  # our own topic names
+            arrival.producer,
+            arrival.request_id,
+            f"crash:{type(error).__name__}",
+            (FieldError(pointer="", detail="the request could not be routed; the operators know"),),
+        )
+        await self._refuse(record, refusal)
+
+    async def _notification(self, arrival: Arrival) -> Notification:
+        """The stored row: ours if we are first, else the one whose plan a replay follows."""
+        found = await self._notifications.get(arrival.environment, arrival.notification_id)
+        digest = body_hash(arrival.request)
+        if found is None:
+            planned = Notification(
+                notification_id=arrival.notification_id,
+                environment=arrival.environment,
+                producer=arrival.producer,
+                request_id=arrival.request_id,
+                body_hash=digest,
+                origin=arrival.origin,
+                accepted_at=arrival.accepted_at,
+                request=arrival.request,
+                plan=await self._plan(arrival),
+            )
+            found = await self._notifications.put_if_absent(planned)
+        if found.body_hash != digest:
+            raise Refused(
+                "request_id_conflict", "/request_id", "this request id came before with another body; the first one counts"
+            )
+        return found
+
+    async def _plan(self, arrival: Arrival) -> Plan:
+        request = arrival.request
+        try:
+            kind = self._catalogue.type(request.type)
+        except UnknownName as error:
+            raise Refused("unknown_type", "/type", str(error)) from error
+        wanted = request.template or (kind.template if request.message is None else None)
+        try:
+            template = self._catalogue.template(wanted).pinned if wanted else None
+        except UnknownName as error:
+            raise Refused("unknown_template", "/template", str(error)) from error
+        if template is None and request.message is None:
+            raise Refused("nothing_to_send", "/message", f"type {kind.name} has no template: give message or template")
+        audience = await self._audience(arrival.environment, request)
+        people = tuple(dict.fromkeys((*people_named(request), *audience)))
+        channels = request.channels or kind.channels
+        contacts = await self._contacts.get_many(arrival.environment, people) if "email" in channels else {}
+        recipients = recipients_of(request, audience, contacts)
+        try:
+            return make_plan(arrival.notification_id, request, kind, template, recipients, arrival.accepted_at)
+        except TooManyDeliveries as error:
+            raise Refused("too_many_deliveries", "/to", str(error)) from error
+
+    async def _audience(self, environment: str, request: NotificationRequest) -> list[str]:
+        """Membership as of now, which the stored plan keeps."""
+        members: dict[str, None] = {}
+        for target in request.to:
+            match target:
+                case TopicTarget(topic=topic):
+                    members |= dict.fromkeys(await self._contacts.members(environment, topic, MAX_PLANNED + 1))
+                case EveryoneTarget():
+                    members |= dict.fromkeys(await self._contacts.members(environment, EVERYONE, MAX_PLANNED + 1))
+                case _:
+                    continue
+        return list(members)
+
+    async def _hand_out(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
+        """Deliveries, status, receipt, then `routed_at`: dying in between repeats the whole, which does no harm."""
+        if notification.routed_at is not None:
+            same = notification.origin == arrival.origin
+            await self._receipt(record, arrival, notification, "accepted" if same else "duplicate")
+            return
+        await asyncio.gather(*(self._deliver(arrival, line, notification) for line in notification.plan.to_make))
+        skips = (self._report(record, arrival, notification, now, line) for line in notification.plan.skips)
+        await asyncio.gather(
+            self._report(record, arrival, notification, now),
+            *skips,
+            self._receipt(record, arrival, notification, "accepted"),
+        )
+        await self._notifications.mark_routed(notification, now)
+        log.info("notification.routed", deliveries=len(notification.plan.to_make), skipped=len(notification.plan.skips))
+
+    async def _deliver(self, arrival: Arrival, line: PlannedDelivery, notification: Notification) -> None:
+        delivery = DeliveryRecord(
+            environment=arrival.environment,
+            notification_id=notification.notification_id,
+            delivery_id=line.delivery_id,
+            recipient=line.recipient,
+            channel=line.channel,
+            priority=notification.plan.priority,
+            correlation_id=arrival.correlation_id,
+            traceparent=arrival.traceparent,
+        )
+        topic = topics.deliveries(arrival.environment, line.channel, notification.plan.priority)
+        value = delivery.model_dump_json(exclude_defaults=True).encode()
+        headers = {cloudevents.TRACEPARENT: arrival.traceparent, cloudevents.CORRELATION_ID: arrival.correlation_id}
+        await self._publisher.publish(Outgoing(topic, line.recipient, value, headers))
+
+    async def _report(
+        self,
+        record: Received,
+        arrival: Arrival,
+        notification: Notification,
+        now: datetime,
+        skip: PlannedDelivery | None = None,
+    ) -> None:
+        event = StatusEvent(
+            environment=arrival.environment,
+            notification_id=notification.notification_id,
+            delivery_id=skip.delivery_id if skip else None,
+            event="skipped" if skip else "routed",
+            state="SKIPPED" if skip else None,
+            reason=skip.skipped if skip else None,
+            recipient=skip.recipient if skip else None,
+            channel=skip.channel if skip else None,
+            at=now,
+            origin=record.position,
+        )
+        await self._reporter.status(event, correlation_id=arrival.correlation_id, traceparent=arrival.traceparent)
+
+    async def _receipt(self, record: Received, arrival: Arrival, notification: Notification, verdict: Verdict) -> None:
+        plan = notification.plan
+        receipt = Receipt(
+            producer=arrival.producer,
+            request_id=arrival.request_id,
+            notification_id=notification.notification_id,
+            verdict=verdict,
+            counts={"PLANNED": len(plan.to_make), "SKIPPED": len(plan.skips)},
+            origin=record.position,
+            at=datetime.now(UTC),
+        )
+        await self._reporter.receipt(arrival.environment, receipt)
+
+    async def _refuse(self, record: Received, refusal: Refusal) -> None:
+        """The bytes to quarantine, the reason to the producer; the neighbours flow on."""
+        errors = list(refusal.errors)
+        buried = quarantine_record(
+            refusal.environment,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+            origin=str(record.position),
+            reason=refusal.reason,
+            detail=errors,
+        )
+        await self._publisher.publish(buried)
+        receipt = Receipt(
+            producer=refusal.producer,
+            request_id=refusal.request_id,
+            notification_id=None,
+            verdict="rejected",
+            errors=tuple(errors),
+            origin=record.position,
+            at=datetime.now(UTC),
+        )
+        await self._reporter.receipt(refusal.environment, receipt)
+        log.warning("request.refused", producer=refusal.producer, reason=refusal.reason, at=str(record.position))
+
+    async def _postpone(self, record: Received, arrival: Arrival, until: datetime) -> None:
+        """A later request rests in a timer and comes back as it was, under its first ids."""
+        headers = cloudevents.text_headers(record.headers)
+        headers.setdefault("ce_id", arrival.request_id)
+        timer = Timer(
+            environment=arrival.environment,
+            timer_id=f"{arrival.notification_id}#{body_hash(arrival.request)[:16]}",
+            due_at=until,
+            topic=record.topic,
+            key=(record.key or b"").decode(errors="replace"),
+            value=(record.value or b"").decode(),
+            headers=headers,
+        )
+        await self._timers.put(timer)
+        event = StatusEvent(
+            environment=arrival.environment,
+            notification_id=arrival.notification_id,
+            event="scheduled",
+            at=datetime.now(UTC),
+            next_at=until,
+            origin=record.position,
+        )
+        await self._reporter.status(event, correlation_id=arrival.correlation_id, traceparent=arrival.traceparent)

@@ -1,0 +1,53 @@
+"""What a worker tells the world about its step: status events and receipts, each awaited before the step counts as done."""
+
+import json
+from datetime import UTC, datetime
+
+from infrastructure.ports import Outgoing, Publisher
+from schemas import cloudevents, topics
+from schemas.events import Receipt, StatusEvent
+from schemas.topics import Environment
+
+STATUS_TYPE = "carillon.status.v1"
+RECEIPT_TYPE = "carillon.receipt.v1"
+DEAD_LETTER_TYPE = "carillon.deadletter.v1"
+
+
+class Reporter:
+    """Publishes in CloudEvents binary mode under the name of one worker."""
+
+    def __init__(self, publisher: Publisher, worker: str) -> None:
+        self._publisher = publisher
+        self._worker = worker
+
+    async def status(self, event: StatusEvent, *, correlation_id: str, traceparent: str) -> None:
+        """Keyed by delivery, so the steps of one delivery stay in order."""
+        headers = cloudevents.event_headers(
+            STATUS_TYPE, event_id=f"{event.notification_id}#{event.order}", source=self._worker, time=event.at
+        )
+        headers[cloudevents.CORRELATION_ID] = correlation_id
+        headers[cloudevents.TRACEPARENT] = traceparent
+        value = event.model_copy(update={"worker": self._worker}).model_dump_json(exclude_defaults=True)
+        key = event.delivery_id or event.notification_id
+        await self._publisher.publish(Outgoing(topics.status(event.environment), key, value.encode(), headers))
+
+    async def receipt(self, environment: Environment, receipt: Receipt) -> None:
+        headers = cloudevents.event_headers(
+            RECEIPT_TYPE,
+            event_id=f"{receipt.producer}#{receipt.request_id}#{receipt.verdict}",
+            source=self._worker,
+            time=receipt.at,
+        )
+        value = receipt.model_dump_json(exclude_none=True).encode()
+        await self._publisher.publish(Outgoing(topics.receipts(environment), receipt.request_id, value, headers))
+
+    async def dead_letter(self, event: StatusEvent) -> None:
+        """A delivery given up, with its reason; ids only, the content stays in the notification's row."""
+        headers = cloudevents.event_headers(
+            DEAD_LETTER_TYPE, event_id=event.delivery_id or "", source=self._worker, time=datetime.now(UTC)
+        )
+        headers["x-dlq-reason"] = event.reason or ""
+        headers["x-dlq-attempts"] = str(event.attempt + 1)
+        value = json.dumps(event.model_dump(mode="json", exclude_none=True)).encode()
+        topic = topics.dead_letters(event.environment)
+        await self._publisher.publish(Outgoing(topic, event.delivery_id, value, headers))

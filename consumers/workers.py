@@ -1,0 +1,122 @@
+"""Every worker by its name, and how it is wired: members of consumer groups, the bridge, the schedule."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from consumers.arrivals import Arrivals
+from consumers.handlers.bridge import Bridge
+from consumers.handlers.deliver import Deliver
+from consumers.handlers.deliver_external import DeliverExternal
+from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.persist import Persist
+from consumers.handlers.route import Route
+from consumers.reporting import Reporter
+from consumers.schedule import Schedule
+from infrastructure.channels import open_channels
+from infrastructure.kafka.consumer import GroupConsumer
+from infrastructure.ports import Channel, Handler
+from infrastructure.resources import Resources, seal_key
+from schemas import topics
+from schemas.requests import CHANNELS
+from schemas.retries import RetrySchedule
+from schemas.topics import Environment
+
+
+class Worker(Protocol):
+    async def run(self) -> None:
+        """Works until `stop`, then ends cleanly."""
+
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Named:
+    """A worker with the name operators know it by."""
+
+    name: str
+    worker: Worker
+
+
+NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "schedule", "bridge")
+
+
+def workers_of(name: str, resources: Resources) -> list[Named]:
+    """The workers a process runs for `name` (or `all`), one set per environment served."""
+    names = NAMES if name == "all" else (name,)
+    channels = open_channels(resources.settings, resources.http)
+    return [
+        Named(topics.group(environment, each), _worker(each, environment, resources, channels))
+        for environment in resources.settings.environments
+        for each in names
+    ]
+
+
+def _worker(name: str, environment: Environment, resources: Resources, channels: dict[str, Channel]) -> Worker:
+    if name == "schedule":
+        return Schedule(environment, resources.stores.timers, resources.publisher)
+    if name == "bridge":
+        return _bridge(environment, resources)
+    handler = _handler(name, resources, channels)
+    group = topics.group(environment, name)
+    return GroupConsumer(resources.settings, group, topics.subscription(environment, name), handler)
+
+
+def _bridge(environment: Environment, resources: Resources) -> Bridge:
+    settings = resources.settings
+    return Bridge(
+        resources.redis,
+        resources.entrance,
+        resources.publisher,
+        environment=environment,
+        producer=settings.bridge_producer,
+        low_stock=settings.low_stock_source if environment == settings.default_environment else None,
+        idle_takeover_s=settings.bridge_idle_takeover_s,
+    )
+
+
+def _handler(name: str, resources: Resources, channels: dict[str, Channel]) -> Handler:
+    stores, reporter = resources.stores, Reporter(resources.publisher, name)
+    if name == "route":
+        arrivals = Arrivals(seal_key(resources.settings), resources.settings.raw_producers)
+        return Route(
+            arrivals,
+            resources.catalogue,
+            stores.notifications,
+            stores.contacts,
+            stores.timers,
+            resources.publisher,
+            reporter,
+        )
+    if name == "persist":
+        return Persist(stores.deliveries, stores.timeline, resources.announcer, resources.publisher)
+    return _deliver(name.removeprefix("deliver."), resources, reporter, channels)
+
+
+def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: dict[str, Channel]) -> Deliver:
+    settings, stores = resources.settings, resources.stores
+    longest = timedelta(seconds=settings.delivery_deadline_s)
+    if channel == "in_app":
+        return DeliverInApp(
+            stores.notifications,
+            resources.catalogue,
+            resources.publisher,
+            reporter,
+            longest,
+            stores.inbox,
+            resources.announcer,
+        )
+    waits = tuple(timedelta(seconds=wait) for wait in settings.retry_schedule_s)
+    return DeliverExternal(
+        stores.notifications,
+        resources.catalogue,
+        resources.publisher,
+        reporter,
+        longest,
+        channels[channel],
+        stores.deliveries,
+        stores.timers,
+        RetrySchedule(waits, timedelta(seconds=settings.retry_after_max_s)),
+        settings.delivery_lease,
+        settings.provider_timeout_s,
+    )

@@ -1,0 +1,200 @@
+"""DynamoDB's wire operations as the stores need them: conditions that hand the item back, and batches that fill themselves.
+
+aiodynamo signs and sends (botocore costs 675 µs of CPU per single write, aiodynamo 118: `make bench`); its public
+`send_request` takes `ReturnValuesOnConditionCheckFailure`, which its own put and update do not.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiodynamo.client import Client
+from aiodynamo.errors import AIODynamoError, ConditionalCheckFailed, ValidationException
+from aiodynamo.http.aiohttp import AIOHTTP
+from aiodynamo.models import DecorelatedJitterRetry
+from aiodynamo.utils import dy2py, py2dy
+from yarl import URL
+
+from infrastructure.dynamo.batches import Batches
+from infrastructure.dynamo.credentials import BotocoreCredentials
+from infrastructure.settings import Settings
+from schemas.outcomes import Unavailable
+
+Item = dict[str, Any]
+
+_CALL_TIMEOUT_S = 2.0
+_GIVE_UP_AFTER_S = 8.0
+
+
+class ConditionFailed(Exception):
+    """The write's condition did not hold; `item` is the row as it stands."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__("condition failed")
+        self.item = item
+
+
+def encode(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item on the wire; absent is absent, so None is left out."""
+    return py2dy({name: value for name, value in item.items() if value is not None}) or {}
+
+
+def decode(item: Mapping[str, Any] | None) -> Item:
+    return dy2py(dict(item), _number) if item else {}
+
+
+def _number(text: str) -> int | float:
+    return float(text) if "." in text or "E" in text.upper() else int(text)
+
+
+class Dynamo:
+    """One connection pool to DynamoDB. Raises `Unavailable` when it cannot answer in time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._batches = Batches(self.call)
+
+    async def call(self, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._client.send_request(action=action, payload=payload)
+        except (ConditionalCheckFailed, ValidationException):
+            raise
+        except (AIODynamoError, aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"DynamoDB {action}: {type(error).__name__}") from error
+
+    async def get(self, table: str, key: Item) -> Item | None:
+        """A consistent read, joined with the others of the moment into one batch."""
+        found = await self._batches.get(table, encode(key))
+        return decode(found) if found else None
+
+    async def put_soon(self, table: str, item: Item, key: tuple[str, ...]) -> None:
+        """Writes without a condition, joined with the others of the moment; returns when it is durable."""
+        await self._batches.put(table, encode(item), key)
+
+    async def put(self, table: str, item: Item, *, unless_exists: str | None = None) -> None:
+        """Raises `ConditionFailed` with the row when `unless_exists` (a key attribute) is there already."""
+        payload: dict[str, Any] = {"TableName": table, "Item": encode(item)}
+        if unless_exists is not None:
+            payload |= {
+                "ConditionExpression": "attribute_not_exists(#k)",
+                "ExpressionAttributeNames": {"#k": unless_exists},
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        await self._conditional("PutItem", payload)
+
+    async def update(
+        self,
+        table: str,
+        key: Item,
+        changes: Item,
+        *,
+        add: Mapping[str, int] | None = None,
+        condition: str | None = None,
+        names: Mapping[str, str] | None = None,
+        values: Item | None = None,
+    ) -> Item:
+        """Sets `changes` (None removes), adds to counters, and returns the new row.
+
+        Raises `ConditionFailed` with the row as it stands.
+        """
+        counters = dict(add or {})
+        sets = {name: value for name, value in changes.items() if value is not None}
+        removes = [name for name, value in changes.items() if value is None]
+        expression = "SET " + ", ".join(f"#s_{name} = :s_{name}" for name in sets) if sets else ""
+        if removes:
+            expression += " REMOVE " + ", ".join(f"#s_{name}" for name in removes)
+        if counters:
+            expression += " ADD " + ", ".join(f"#s_{name} :s_{name}" for name in counters)
+        payload: dict[str, Any] = {
+            "TableName": table,
+            "Key": encode(key),
+            "UpdateExpression": expression,
+            "ExpressionAttributeNames": {f"#s_{name}": name for name in (*changes, *counters)} | dict(names or {}),
+            "ExpressionAttributeValues": encode({f":s_{n}": v for n, v in (sets | counters).items()} | (values or {})),
+            "ReturnValues": "ALL_NEW",
+        }
+        if not payload["ExpressionAttributeValues"]:
+            del payload["ExpressionAttributeValues"]
+        if condition is not None:
+            payload |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+        return decode((await self._conditional("UpdateItem", payload)).get("Attributes"))
+
+    async def delete(self, table: str, key: Item) -> None:
+        await self.call("DeleteItem", {"TableName": table, "Key": encode(key)})
+
+    async def query(
+        self,
+        table: str,
+        condition: str,
+        values: Item,
+        *,
+        names: Mapping[str, str] | None = None,
+        index: str | None = None,
+        forward: bool = True,
+        limit: int | None = None,
+        consistent: bool = True,
+    ) -> list[Item]:
+        """At most `limit` rows in key order; everything there is when no limit is given, page by page."""
+        payload: dict[str, Any] = {
+            "TableName": table,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": encode(values),
+            "ScanIndexForward": forward,
+            "ConsistentRead": consistent,
+        }
+        payload |= {"ExpressionAttributeNames": dict(names)} if names else {}
+        payload |= {"IndexName": index} if index else {}
+        payload |= {"Limit": limit} if limit else {}
+        found: list[Item] = []
+        while True:
+            page = await self.call("Query", payload)
+            found += [decode(item) for item in page["Items"]]
+            last = page.get("LastEvaluatedKey")
+            if last is None or (limit is not None and len(found) >= limit):
+                return found[:limit]
+            payload["ExclusiveStartKey"] = last
+
+    async def count(self, table: str, condition: str, values: Item, *, index: str | None = None) -> int:
+        payload: dict[str, Any] = {
+            "TableName": table,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": encode(values),
+            "Select": "COUNT",
+            "ConsistentRead": True,
+        }
+        payload |= {"IndexName": index} if index else {}
+        total = 0
+        while True:
+            page = await self.call("Query", payload)
+            total += int(page["Count"])
+            if (last := page.get("LastEvaluatedKey")) is None:
+                return total
+            payload["ExclusiveStartKey"] = last
+
+    async def _conditional(self, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return await self.call(action, payload)
+        except ConditionalCheckFailed as error:
+            body = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+            raise ConditionFailed(decode(body.get("Item"))) from error
+
+
+@asynccontextmanager
+async def open_dynamo(settings: Settings) -> AsyncIterator[Dynamo]:
+    """The client of one process; the endpoint is AWS's own unless AWS_ENDPOINT_URL_DYNAMODB names another."""
+    connector = aiohttp.TCPConnector(limit=64)
+    timeout = aiohttp.ClientTimeout(total=_CALL_TIMEOUT_S, connect=1.0)
+    endpoint = URL(settings.aws_endpoint_url_dynamodb) if settings.aws_endpoint_url_dynamodb else None
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        yield Dynamo(
+            Client(
+                AIOHTTP(session),
+                BotocoreCredentials(),
+                settings.aws_region,
+                endpoint=endpoint,
+                throttle_config=DecorelatedJitterRetry(time_limit_secs=_GIVE_UP_AFTER_S),
+            )
+        )
+    await asyncio.sleep(0)  # aiohttp closes its transports one loop turn after the session

@@ -1,0 +1,95 @@
+"""A person's inbox. The item, put once under its delivery id, is the delivery itself: a repeat changes nothing."""
+
+from datetime import datetime
+from typing import Any
+
+from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
+from infrastructure.dynamo.tables import INBOX
+from schemas.base import iso
+from schemas.live import InboxItem
+
+
+def cursor_of(stored_at: datetime, delivery_id: str) -> str:
+    """Sorts by the time of storing; names the item."""
+    return f"{iso(stored_at)}~{delivery_id}"
+
+
+def _read(row: Item) -> InboxItem:
+    item = InboxItem.model_validate_json(row["document"])
+    return item.model_copy(update={name: _moment(row.get(name)) for name in ("seen_at", "read_at")})
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+class InboxStore:
+    def __init__(self, dynamo: Dynamo) -> None:
+        self._dynamo = dynamo
+
+    async def put_if_absent(self, environment: str, item: InboxItem) -> bool:
+        """True when this call stored it; False when it was there already, read or not."""
+        row = {
+            "person": item.person,
+            "delivery_id": item.id,
+            "cursor": item.cursor,
+            "unread_cursor": item.cursor,
+            "document": item.model_dump_json(exclude={"seen_at", "read_at"}),
+        }
+        try:
+            await self._dynamo.put(INBOX.named(environment), row, unless_exists="delivery_id")
+        except ConditionFailed:
+            return False
+        return True
+
+    async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
+        """Newest first, older than the cursor `before` when one is given."""
+        condition, values = "person = :person", {":person": person}
+        if before is not None:
+            condition, values = condition + " AND #c < :before", values | {":before": before}
+        return await self._items(environment, condition, values, forward=False, limit=limit)
+
+    async def since(self, environment: str, person: str, *, after: str, limit: int) -> list[InboxItem]:
+        """Oldest first, stored after the cursor."""
+        values = {":person": person, ":after": after}
+        return await self._items(environment, "person = :person AND #c > :after", values, forward=True, limit=limit)
+
+    async def unread(self, environment: str, person: str) -> int:
+        table = INBOX.named(environment)
+        return await self._dynamo.count(table, "person = :person", {":person": person}, index="unread")
+
+    async def mark_read(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        """False when the person has no such item. Reading twice keeps the first time."""
+        changes = {"read_at": iso(at), "unread_cursor": None}
+        return await self._mark(environment, person, item_id, changes, unless="read_at")
+
+    async def mark_seen(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        return await self._mark(environment, person, item_id, {"seen_at": iso(at)}, unless="seen_at")
+
+    async def unread_ids(self, environment: str, person: str, limit: int) -> list[str]:
+        rows = await self._dynamo.query(
+            INBOX.named(environment), "person = :person", {":person": person}, index="unread", limit=limit
+        )
+        return [row["delivery_id"] for row in rows]
+
+    async def _mark(self, environment: str, person: str, item_id: str, changes: Item, unless: str) -> bool:
+        try:
+            await self._dynamo.update(
+                INBOX.named(environment),
+                {"person": person, "delivery_id": item_id},
+                changes,
+                condition="attribute_exists(delivery_id) AND attribute_not_exists(#unless)",
+                names={"#unless": unless},
+            )
+        except ConditionFailed as failed:
+            return bool(failed.item)
+        return True
+
+    async def _items(
+        self, environment: str, condition: str, values: dict[str, Any], *, forward: bool, limit: int
+    ) -> list[InboxItem]:
+        names = {"#c": "cursor"} if "#c" in condition else None
+        rows = await self._dynamo.query(
+            INBOX.named(environment), condition, values, names=names, index="by_time", forward=forward, limit=limit
+        )
+        return [_read(row) for row in rows]

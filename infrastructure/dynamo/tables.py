@@ -1,0 +1,90 @@
+"""The tables, one per noun, and their creation. This is the control plane, so it is boto3's."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from infrastructure.settings import Settings
+
+EXPIRES = "expires_at_s"
+"""Unix seconds after which DynamoDB may delete a row (it may take days: every read must not rely on it)."""
+
+
+@dataclass(frozen=True)
+class Table:
+    noun: str
+    partition: str
+    sort: str | None = None
+    local_indexes: tuple[tuple[str, str], ...] = ()
+    expires: bool = True
+
+    def named(self, environment: str) -> str:
+        return f"{environment}-{self.noun}"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.partition, self.sort) if self.sort else (self.partition,)
+
+
+NOTIFICATIONS = Table("notifications", "notification_id")
+DELIVERIES = Table("deliveries", "shard_key", "delivery_id")
+TIMELINE = Table("timeline", "notification_id", "entry")
+INBOX = Table(
+    "inbox", "person", "delivery_id", local_indexes=(("by_time", "cursor"), ("unread", "unread_cursor")), expires=False
+)
+TIMERS = Table("timers", "shard_key", "due", expires=False)
+CONTACTS = Table("contacts", "person", expires=False)
+SUBSCRIPTIONS = Table("subscriptions", "topic", "person", expires=False)
+
+TABLES = (NOTIFICATIONS, DELIVERIES, TIMELINE, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS)
+
+
+async def create_tables(settings: Settings) -> None:
+    """Creates what is missing for every environment served; existing tables stay as they are."""
+    await asyncio.to_thread(_create_tables, settings)
+
+
+def _create_tables(settings: Settings) -> None:
+    client = boto3.client(
+        "dynamodb",
+        region_name=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url_dynamodb or None,
+        config=Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 5}),
+    )
+    for environment in settings.environments:
+        for table in TABLES:
+            _create(client, table, table.named(environment))
+
+
+def _create(client: Any, table: Table, name: str) -> None:
+    try:
+        client.create_table(**_definition(table, name))
+    except client.exceptions.ResourceInUseException:
+        return
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    if table.expires:
+        client.update_time_to_live(TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES})
+
+
+def _definition(table: Table, name: str) -> dict[str, Any]:
+    attributes = [*table.key, *(sort for _, sort in table.local_indexes)]
+    definition: dict[str, Any] = {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": _keys(*table.key),
+        "AttributeDefinitions": [{"AttributeName": each, "AttributeType": "S"} for each in attributes],
+    }
+    if table.local_indexes:
+        definition["LocalSecondaryIndexes"] = [
+            {"IndexName": index, "KeySchema": _keys(table.partition, sort), "Projection": {"ProjectionType": "ALL"}}
+            for index, sort in table.local_indexes
+        ]
+    return definition
+
+
+def _keys(partition: str, sort: str | None = None) -> list[dict[str, str]]:
+    keys = [{"AttributeName": partition, "KeyType": "HASH"}]
+    return [*keys, {"AttributeName": sort, "KeyType": "RANGE"}] if sort else keys

@@ -1,0 +1,282 @@
+"""The consumer wrapper: the only place that reads Kafka. Bytes in; order per key; explicit contiguous commits.
+
+What aiokafka 0.14 leaves open is closed here: auto-commit is off, a missing or lost offset is looked at and said aloud
+instead of moved silently, work carries the epoch of its assignment, a dead client is replaced.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from infrastructure.kafka.connection import connection
+from infrastructure.kafka.lanes import Lanes
+from infrastructure.kafka.watermark import Watermark
+from infrastructure.ports import Handler, Received
+from infrastructure.settings import Settings
+from schemas.outcomes import Unavailable
+
+log = structlog.get_logger()
+
+POLL_MS = 250
+COMMIT_EVERY_S = 0.5
+CRASHES_BEFORE_BURYING = 3
+_HOLD_FIRST_S, _HOLD_MOST_S = 0.1, 5.0
+_STOP_S = 10.0
+_STALLED_S = 60.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """One record on its way through a handler, tagged with the assignment it was read under."""
+
+    record: Received
+    partition: TopicPartition
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Health:
+    """Made of progress, not of reachability: a broken broker must not make a process look dead."""
+
+    group: str
+    assigned: int
+    in_flight: int
+    last_poll_s: float
+    last_progress_s: float
+
+    @property
+    def alive(self) -> bool:
+        return self.last_poll_s < _STALLED_S
+
+
+class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """One member of one consumer group, driving one handler until it is told to stop."""
+
+    def __init__(self, settings: Settings, group: str, kafka_topics: Iterable[str], handler: Handler) -> None:
+        self._settings = settings
+        self._group = group
+        self._topics = tuple(kafka_topics)
+        self._handler = handler
+        self._consumer: AIOKafkaConsumer | None = None
+        self._epoch = 0
+        self._marks: dict[TopicPartition, Watermark] = {}
+        self._urgent = Lanes(self._settle, settings.worker_concurrency)
+        self._others = Lanes(self._settle, settings.worker_concurrency)
+        self._high_water = settings.worker_concurrency * 8
+        self._paused = False
+        self._stopping = asyncio.Event()
+        self._polled_at = self._progress_at = time.monotonic()
+        self.ready = asyncio.Event()
+
+    def stop(self) -> None:
+        """Asks for a clean end: finish what is in flight, commit, leave the group."""
+        self._stopping.set()
+
+    def health(self) -> Health:
+        now = time.monotonic()
+        return Health(
+            group=self._group,
+            assigned=len(self._marks),
+            in_flight=self._in_flight,
+            last_poll_s=now - self._polled_at,
+            last_progress_s=now - self._progress_at,
+        )
+
+    async def run(self) -> None:
+        """Reads until `stop`; a client that fails is replaced after a jittered wait."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                await self._run_once()
+                failures = 0
+            except (KafkaError, Unavailable, TimeoutError) as error:
+                failures += 1
+                wait = min(10.0, 0.5 * 2**failures) * random.uniform(0.5, 1)  # noqa: S311
+                log.warning("consumer.replaced", group=self._group, error=repr(error), wait_s=round(wait, 1))
+                await self._stopped_within(wait)
+
+    async def _run_once(self) -> None:
+        consumer = self._consumer = AIOKafkaConsumer(
+            **connection(self._settings),
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            partition_assignment_strategy=[StickyPartitionAssignor],
+            session_timeout_ms=10_000,
+            rebalance_timeout_ms=60_000,
+            max_poll_interval_ms=300_000,
+            fetch_max_wait_ms=500,
+            max_partition_fetch_bytes=4 * 1_048_576,
+        )
+        consumer.subscribe(self._topics, listener=self)
+        try:
+            await consumer.start()
+            await self._poll_until_stopped(consumer)
+        finally:
+            await self._leave()
+
+    async def _poll_until_stopped(self, consumer: AIOKafkaConsumer) -> None:
+        committed_at = time.monotonic()
+        while not self._stopping.is_set():
+            self._balance(consumer)
+            batch = await consumer.getmany(timeout_ms=POLL_MS, max_records=500)
+            self._polled_at = time.monotonic()
+            for partition, records in batch.items():
+                self._take(partition, records)
+            if self._polled_at - committed_at >= COMMIT_EVERY_S:
+                await self._commit()
+                committed_at = self._polled_at
+
+    def _take(self, partition: TopicPartition, records: list[ConsumerRecord]) -> None:
+        mark = self._marks.get(partition)
+        if mark is None:  # revoked while the fetch was under way: its new owner reads it
+            return
+        lanes = self._urgent if partition.topic.endswith(".urgent") else self._others
+        for record in records:
+            mark.begin(record.offset)
+            received = Received(
+                record.topic,
+                record.partition,
+                record.offset,
+                record.timestamp,
+                record.key,
+                record.value,
+                tuple(record.headers),
+            )
+            key = record.key if record.key is not None else record.offset
+            lanes.add((partition, key), Work(received, partition, mark.epoch))
+
+    @property
+    def _in_flight(self) -> int:
+        return sum(mark.in_flight for mark in self._marks.values())
+
+    def _balance(self, consumer: AIOKafkaConsumer) -> None:
+        """Back-pressure: above the high water the partitions pause, the group membership goes on. Urgent never pauses."""
+        ordinary = [tp for tp in self._marks if not tp.topic.endswith(".urgent")]
+        waiting = sum(self._marks[tp].in_flight for tp in ordinary)
+        if not self._paused and waiting > self._high_water:
+            consumer.pause(*ordinary)
+            self._paused = True
+        elif self._paused and waiting < self._high_water // 2:
+            consumer.resume(*ordinary)
+            self._paused = False
+
+    async def _settle(self, work: Work) -> None:
+        """Drives one record to its end: held while our floor is out, buried when it keeps crashing the handler."""
+        hold, crashes = _HOLD_FIRST_S, 0
+        while True:
+            try:
+                await self._handler.handle(work.record)
+                break
+            except Unavailable as error:
+                log.warning("record.held", group=self._group, at=str(work.record.position), reason=str(error))
+            except Exception as error:
+                crashes += 1
+                log.exception("handler.crashed", group=self._group, at=str(work.record.position), crashes=crashes)
+                if crashes >= CRASHES_BEFORE_BURYING and await self._buried(work.record, error):
+                    break
+            await asyncio.sleep(hold * random.uniform(0.5, 1))  # noqa: S311
+            hold = min(hold * 2, _HOLD_MOST_S)
+        self._finish(work)
+
+    async def _buried(self, record: Received, error: Exception) -> bool:
+        """False when it could not be put away: then it is held, never dropped."""
+        try:
+            await self._handler.bury(record, error)
+        except Exception as again:
+            log.warning("record.not_buried", group=self._group, at=str(record.position), error=repr(again))
+            return False
+        return True
+
+    def _finish(self, work: Work) -> None:
+        self._progress_at = time.monotonic()
+        mark = self._marks.get(work.partition)
+        if mark is not None and mark.epoch == work.epoch:
+            mark.finish(work.record.offset)
+
+    async def _commit(self) -> None:
+        """Commits the contiguous prefix of each partition of this epoch, and nothing else."""
+        ahead = {tp: offset for tp, mark in self._marks.items() if (offset := mark.committable) is not None}
+        if not ahead or self._consumer is None:
+            return
+        marks = dict(self._marks)
+        try:
+            await asyncio.wait_for(self._consumer.commit(ahead), _HOLD_MOST_S)
+        except (CommitFailedError, IllegalStateError) as error:
+            # the group moved on without us: what is uncommitted comes again to its new owner
+            log.warning("commit.stale", group=self._group, error=type(error).__name__)
+            return
+        for tp, offset in ahead.items():
+            marks[tp].committed(offset)
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Every rebalance of this client revokes all: drain, commit, forget. Nothing raised here would be seen."""
+        self._epoch += 1
+        if not self._marks:
+            return
+        try:
+            await self._drain()
+        except Exception:
+            log.exception("rebalance.drain_failed", group=self._group)
+        self._marks.clear()
+
+    async def _drain(self) -> None:
+        budget = self._settings.drain_timeout_s
+        drained = await asyncio.gather(self._urgent.drained(budget), self._others.drained(budget))
+        if not all(drained):
+            log.warning("drain.incomplete", group=self._group, in_flight=self._in_flight)
+            await asyncio.gather(self._urgent.abandon(), self._others.abandon())
+        await self._commit()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._paused = False
+        partitions = list(assigned)
+        self._marks = {tp: Watermark(self._epoch) for tp in partitions}
+        try:
+            await self._start_where_we_stopped(partitions)
+        except Exception:
+            # without a position the poll raises and the client is replaced: no record is skipped
+            log.exception("rebalance.seek_failed", group=self._group)
+        self.ready.set()
+        log.info("partitions.assigned", group=self._group, partitions=len(partitions))
+
+    async def _start_where_we_stopped(self, partitions: list[TopicPartition]) -> None:
+        """A new group starts at the log start; a committed offset below it is a gap, and is said aloud."""
+        if not partitions or self._consumer is None:
+            return
+        starts = await self._consumer.beginning_offsets(partitions)
+        for tp in partitions:
+            committed = await self._consumer.committed(tp)
+            if committed is None:
+                self._consumer.seek(tp, starts[tp])
+            elif committed < starts[tp]:
+                log.error("consumer.gap", group=self._group, topic=tp.topic, partition=tp.partition,
+                          lost_from=committed, lost_to=starts[tp])  # fmt: skip
+                self._consumer.seek(tp, starts[tp])
+            else:
+                self._consumer.seek(tp, committed)
+
+    async def _leave(self) -> None:
+        """Drain, commit, leave; a client that does not let go is left behind (aio-libs/aiokafka#773)."""
+        consumer = self._consumer
+        try:
+            await self._drain()
+        except (KafkaError, TimeoutError) as error:
+            log.warning("consumer.last_commit_failed", group=self._group, error=repr(error))
+        self._marks.clear()
+        self._consumer = None
+        if consumer is not None:
+            await asyncio.wait_for(consumer.stop(), _STOP_S)
+
+    async def _stopped_within(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return

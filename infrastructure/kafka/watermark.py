@@ -1,0 +1,38 @@
+"""Which offset may be committed: the contiguous prefix of what is done. Pure bookkeeping of one partition and epoch."""
+
+from collections import deque
+
+
+class Watermark:
+    """Offsets arrive in order and finish in any order; only an unbroken prefix counts."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self._under_way: deque[int] = deque()
+        self._done: set[int] = set()
+        self._next: int | None = None
+        self._committed: int | None = None
+
+    def begin(self, offset: int) -> None:
+        if self._under_way and offset <= self._under_way[-1]:
+            raise ValueError(f"offset {offset} arrives after {self._under_way[-1]}")
+        self._under_way.append(offset)
+
+    def finish(self, offset: int) -> None:
+        self._done.add(offset)
+        while self._under_way and self._under_way[0] in self._done:
+            last = self._under_way.popleft()
+            self._done.discard(last)
+            self._next = last + 1
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._under_way) - len(self._done)
+
+    @property
+    def committable(self) -> int | None:
+        """The next offset to read, if it is further than what was committed."""
+        return self._next if self._next != self._committed else None
+
+    def committed(self, offset: int) -> None:
+        self._committed = offset

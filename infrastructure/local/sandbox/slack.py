@@ -1,0 +1,73 @@
+import secrets
+from dataclasses import replace
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import JsonValue
+
+from infrastructure.local.sandbox.inbound import Body, parse, receive
+from infrastructure.local.sandbox.reception import Answer, Reception
+
+
+def slack_routes(reception: Reception) -> APIRouter:
+    router = APIRouter(prefix="/slack")
+
+    @router.post("/services/{path:path}")
+    async def incoming_webhook(request: Request, body: Body) -> Response:
+        """https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks"""
+        message = parse(_slack_payload(request, body))
+        normal = Answer(200, "ok")
+        if not isinstance(message, dict):
+            normal = Answer(400, "invalid_payload")
+        elif not _has_content(message):
+            normal = Answer(400, "no_text")
+        words = {400: "invalid_payload", 403: "action_prohibited", 404: "no_service", 410: "channel_is_archived"}
+        shown: dict[str, JsonValue] = {"message": message if isinstance(message, dict) else body}
+        return await receive(
+            reception,
+            "slack",
+            request,
+            shown,
+            normal=normal,
+            refuse=lambda status: Answer(status, "rate_limited" if status == 429 else words.get(status, "rollup_error")),
+        )
+
+    @router.post("/api/chat.postMessage")
+    async def post_message(request: Request, body: Body) -> Response:
+        """https://docs.slack.dev/reference/methods/chat.postMessage: most refusals come with status 200."""
+        message = parse(body)
+        if not isinstance(message, dict):
+            message = dict(parse_qsl(body))
+        error = "" if message.get("channel") else "channel_not_found"
+        error = error or ("" if _has_content(message) else "no_text")
+        ts = f"{secrets.randbelow(10**10):010d}.{secrets.randbelow(10**6):06d}"
+        told: JsonValue = {"ok": True, "channel": str(message.get("channel")), "ts": ts, "message": message}
+        refused = replace(Answer.json(200, {"ok": False, "error": error}), refused=True)
+        return await receive(
+            reception,
+            "slack",
+            request,
+            {"message": message},
+            normal=refused if error else Answer.json(200, told),
+            refuse=_refuse_slack_api,
+        )
+
+    return router
+
+
+def _slack_payload(request: Request, body: str) -> str:
+    """Slack reads JSON, or a form whose field `payload` holds JSON."""
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(body)).get("payload", "")
+    return body
+
+
+def _has_content(message: dict[str, JsonValue]) -> bool:
+    return any(message.get(part) for part in ("text", "blocks", "attachments"))
+
+
+def _refuse_slack_api(status: int) -> Answer:
+    if status == 400:
+        return Answer.json(200, {"ok": False, "error": "channel_not_found"})
+    return Answer.json(status, {"ok": False, "error": "ratelimited" if status == 429 else "internal_error"})

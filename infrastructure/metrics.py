@@ -1,0 +1,16 @@
+"""Prometheus metrics: a closed set of names, no ids in labels. The first four keep the gateway's names (seed 001)."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+API_REQUESTS = Counter("api_requests", "Requests answered by the API", ["method", "route", "status"])
+API_REQUEST_DURATION = Histogram(
+    "api_request_duration_seconds",
+    "Time from request to answer",
+    ["method", "route"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+PUBLISHED_MESSAGES = Counter("published_messages", "Requests acknowledged by Kafka", ["entrance", "environment"])
+IDEMPOTENCY_HITS = Counter("idempotency_hits", "Requests that were known already", ["entrance"])
+DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled", ["channel", "state"])
+WORKER_IN_FLIGHT = Gauge("carillon_worker_in_flight", "Records being worked on", ["group"])
+LIVE_CONNECTIONS = Gauge("carillon_live_connections", "Open live connections", ["kind"])

@@ -1,0 +1,71 @@
+"""What the floors above ask of the outside world. Each port has a real part and a fake, and one contract suite for both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.deliveries import DeliveryRecord
+from schemas.events import Position
+from schemas.outcomes import Outcome
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A record on its way to Kafka. Bytes stay as they are (a refused record is kept as it came), text becomes UTF-8."""
+
+    topic: str
+    key: str | bytes | None
+    value: bytes | None
+    headers: Mapping[str, str | bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Received:
+    """A record as it was read: bytes in, decoding is the handler's."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def position(self) -> Position:
+        return Position(topic=self.topic, partition=self.partition, offset=self.offset)
+
+
+class Publisher(Protocol):
+    async def publish(self, record: Outgoing) -> Position:
+        """The place of the record, once every in-sync replica has it; raises `Unavailable` otherwise."""
+
+
+class Handler(Protocol):
+    """One worker's step. Raises `Unavailable` when our own floor is out; anything else it raises is a bug."""
+
+    async def handle(self, record: Received) -> None:
+        """Settles one record completely: afterwards its offset may be committed."""
+
+    async def bury(self, record: Received, error: Exception) -> None:
+        """Puts away a record that crashed the handler again and again, with its bytes and the reason."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a person reads, rendered."""
+
+    title: str
+    body: str
+    html: str | None = None
+    url: str | None = None
+
+
+class Channel(Protocol):
+    """An adapter to one provider: says what happened and decides nothing."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def send(self, delivery: DeliveryRecord, address: str, content: Content) -> Outcome:
+        """One attempt, no retry inside, bounded by the provider time-out."""

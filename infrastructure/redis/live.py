@@ -1,0 +1,34 @@
+"""Wake-ups over Redis pub/sub: they carry no content, may be lost, and whoever wakes reads the store."""
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = structlog.get_logger()
+
+
+def inbox_channel(environment: str, person: str) -> str:
+    return f"carillon:{environment}:inbox:{person}"
+
+
+def outcome_channel(environment: str, notification_id: str) -> str:
+    return f"carillon:{environment}:outcome:{notification_id}"
+
+
+class Announcer:
+    """Says that something changed. A lost wake-up costs seconds, never an item, so an error here is only logged."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def inbox_changed(self, environment: str, person: str) -> None:
+        await self._publish(inbox_channel(environment, person), "changed")
+
+    async def outcome_known(self, environment: str, notification_id: str) -> None:
+        await self._publish(outcome_channel(environment, notification_id), "changed")
+
+    async def _publish(self, channel: str, message: str) -> None:
+        try:
+            await self._redis.publish(channel, message)
+        except (RedisError, OSError) as error:
+            log.warning("wakeup.not_sent", error=type(error).__name__)

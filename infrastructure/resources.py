@@ -1,0 +1,89 @@
+"""Opens what a process needs and closes it in reverse. Importing this module connects to nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx2
+from redis.asyncio import Redis
+
+from infrastructure.catalogue import load_catalogue
+from infrastructure.dynamo.client import Dynamo, open_dynamo
+from infrastructure.dynamo.contacts import ContactStore
+from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.timeline import TimelineStore
+from infrastructure.dynamo.timers import TimerStore
+from infrastructure.kafka.entrance import Entrance
+from infrastructure.kafka.producer import KafkaPublisher, open_publisher
+from infrastructure.redis.client import open_redis
+from infrastructure.redis.live import Announcer
+from infrastructure.settings import Settings
+from schemas.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Every table, on one connection pool."""
+
+    notifications: NotificationStore
+    deliveries: DeliveryStore
+    timeline: TimelineStore
+    inbox: InboxStore
+    timers: TimerStore
+    contacts: ContactStore
+
+    @classmethod
+    def on(cls, dynamo: Dynamo) -> "Stores":
+        return cls(
+            NotificationStore(dynamo),
+            DeliveryStore(dynamo),
+            TimelineStore(dynamo),
+            InboxStore(dynamo),
+            TimerStore(dynamo),
+            ContactStore(dynamo),
+        )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What both floors above share."""
+
+    settings: Settings
+    catalogue: Catalogue
+    stores: Stores
+    publisher: KafkaPublisher
+    entrance: Entrance
+    redis: Redis
+    announcer: Announcer
+    http: httpx2.AsyncClient
+
+
+def seal_key(settings: Settings) -> bytes:
+    """The key by which our own entrances are known to route."""
+    return settings.app_secret_key.get_secret_value().encode()
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Raises `Unavailable` with a sentence when a part cannot be reached at start."""
+    catalogue = load_catalogue(settings.types_dir)
+    async with AsyncExitStack() as stack:
+        redis = open_redis(settings)
+        stack.push_async_callback(redis.aclose)
+        http = await stack.enter_async_context(
+            httpx2.AsyncClient(timeout=settings.provider_timeout_s, follow_redirects=False)
+        )
+        dynamo = await stack.enter_async_context(open_dynamo(settings))
+        publisher = await stack.enter_async_context(open_publisher(settings))
+        yield Resources(
+            settings=settings,
+            catalogue=catalogue,
+            stores=Stores.on(dynamo),
+            publisher=publisher,
+            entrance=Entrance(publisher, seal_key(settings)),
+            redis=redis,
+            announcer=Announcer(redis),
+            http=http,
+        )

@@ -1,0 +1,167 @@
+"""Every setting, its unit and its default. Read once at start; below that, plain values travel.
+
+Names are the ecosystem's own (https://12factor.net/config). A YAML file named by CARILLON_CONFIG may hold the same keys in
+lower case; environment variables win over it. `.env.example` lists them all, and a test holds the two against each other.
+"""
+
+import os
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from schemas.topics import Environment
+
+EXAMPLE_SECRET = "change-me"  # noqa: S105 - the value .env.example shows, refused below
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    # where and what
+    deployment: Literal["local", "production"] = "production"
+    environments: Annotated[tuple[Environment, ...], NoDecode] = ("dev", "test")
+    default_environment: Environment = "dev"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    public_url: str = ""
+    app_secret_key: SecretStr = SecretStr("")
+    app_secret_key_previous: SecretStr = SecretStr("")
+    cors_origins: CommaSeparated = ()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+    types_dir: Path = Path("deploy/types")
+
+    # login
+    auth0_domain: str = ""
+    auth0_client_id: str = ""
+    auth0_client_secret: SecretStr = SecretStr("")
+    auth0_audience: str = ""
+    auth0_issuer: str = ""
+    user_id_claim: str = "sub"
+    session_ttl_s: int = Field(default=3600, ge=60)
+
+    # legacy doors
+    api_token: SecretStr = SecretStr("")
+    api_token_previous: SecretStr = SecretStr("")
+    legacy_producer: str = "legacy"
+    hmac_window_s: int = Field(default=300, ge=1)
+    rate_limit_per_minute: int = Field(default=100, ge=1)
+    idempotency_ttl_seconds: int = Field(default=604_800, ge=60)
+
+    # Kafka
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_ssl_ca_location: str = ""
+    kafka_client_id: str = "carillon"
+    kafka_partitions: int = Field(default=3, ge=1)
+    kafka_replication_factor: int = Field(default=1, ge=1)
+    raw_producers: CommaSeparated = ()
+    kafka_produce_timeout_s: float = Field(default=5.0, gt=0)
+
+    # DynamoDB (credentials and AWS_ENDPOINT_URL_DYNAMODB are read as boto3 reads them)
+    aws_region: str = "eu-central-1"
+    aws_endpoint_url_dynamodb: str = ""
+
+    # Redis
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+
+    # channels
+    smtp_host: str = ""
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_username: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    smtp_starttls: bool = True
+    smtp_from: str = "Carillon <notifications@localhost>"
+    slack_webhook_url: SecretStr = SecretStr("")
+    slack_targets: dict[str, SecretStr] = Field(default_factory=dict)
+
+    # delivery
+    provider_timeout_s: float = Field(default=10.0, gt=0)
+    delivery_lease_s: float = Field(default=45.0, gt=0)
+    retry_schedule_s: Annotated[tuple[float, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
+    retry_after_max_s: float = Field(default=3600, gt=0)
+    delivery_deadline_s: float = Field(default=72 * 3600, gt=0)
+
+    # workers
+    worker_concurrency: int = Field(default=64, ge=1)
+    drain_timeout_s: float = Field(default=20.0, gt=0)
+    worker_port: int = Field(default=0, ge=0, le=65535)
+
+    # the Redis bridge
+    bridge_producer: str = "bridge"
+    low_stock_source: Literal["stream", "channel", "both"] = "stream"
+    bridge_idle_takeover_s: float = Field(default=30.0, gt=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = (init_settings, env_settings, dotenv_settings, file_secret_settings)
+        config = os.environ.get("CARILLON_CONFIG")
+        return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=config)) if config else sources
+
+    @field_validator("environments", "cors_origins", "raw_producers", "retry_schedule_s", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _refuse_what_is_dangerous(self) -> "Settings":
+        if self.default_environment not in self.environments:
+            raise ValueError(
+                f"DEFAULT_ENVIRONMENT={self.default_environment} is not among ENVIRONMENTS={','.join(self.environments)}"
+            )
+        if self.provider_timeout_s > self.delivery_lease_s / 3:
+            raise ValueError(
+                "PROVIDER_TIMEOUT_S must be at most a third of DELIVERY_LEASE_S, or two workers may send at once"
+            )
+        if "*" in self.cors_origins:
+            raise ValueError("CORS_ORIGINS lists origins; '*' would hand every site the user's notifications")
+        if self.deployment == "production":
+            self._refuse_what_is_local()
+        return self
+
+    def _refuse_what_is_local(self) -> None:
+        secret = self.app_secret_key.get_secret_value()
+        if len(secret) < 32 or EXAMPLE_SECRET in secret:
+            raise ValueError("APP_SECRET_KEY must be at least 32 random characters: openssl rand -hex 32")
+        if self.public_url.startswith("http://") and urlsplit(self.public_url).hostname not in LOOPBACK:
+            raise ValueError("PUBLIC_URL must be https outside loopback: the session cookie travels over it")
+
+    @cached_property
+    def base_url(self) -> str:
+        """The address people use, without a trailing slash."""
+        return (self.public_url or f"http://localhost:{self.port}").rstrip("/")
+
+    @cached_property
+    def issuer(self) -> str:
+        """The token issuer exactly as Auth0 writes it, trailing slash included."""
+        return self.auth0_issuer or f"https://{self.auth0_domain}/"
+
+    @property
+    def delivery_lease(self) -> timedelta:
+        return timedelta(seconds=self.delivery_lease_s)

@@ -1,0 +1,72 @@
+"""What our workers tell each other and the world: status events, receipts, refusals. Ids only, no personal data."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import Record, UtcDatetime
+from schemas.deliveries import State
+from schemas.topics import Environment
+
+
+class Position(Record):
+    """A place in Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+StatusName = Literal["routed", "scheduled", "sent", "skipped", "retrying", "waiting", "failed", "expired", "cancelled"]
+
+
+class StatusEvent(Record):
+    """One thing that happened to a notification or to one of its deliveries."""
+
+    environment: Environment
+    notification_id: str
+    delivery_id: str | None = None
+    event: StatusName
+    at: UtcDatetime
+    version: int = 1
+    recipient: str | None = None
+    channel: str | None = None
+    state: State | None = None
+    attempt: int = 0
+    reason: str | None = None
+    answer: str | None = None
+    provider_id: str | None = None
+    next_at: UtcDatetime | None = None
+    origin: Position | None = None
+    worker: str = ""
+
+    @property
+    def order(self) -> str:
+        """The sort key in the timeline: a repeat of the same event lands on the same row."""
+        return f"{self.delivery_id or ''}#{self.version:06d}#{self.event}"
+
+
+class FieldError(Record):
+    """What is wrong where; `pointer` is a JSON pointer (RFC 6901)."""
+
+    pointer: str
+    detail: str
+
+
+Verdict = Literal["accepted", "rejected", "duplicate", "final"]
+
+
+class Receipt(Record):
+    """Our answer to a producer."""
+
+    producer: str
+    request_id: str
+    notification_id: str | None
+    verdict: Verdict
+    counts: dict[str, int] = Field(default_factory=dict)
+    errors: tuple[FieldError, ...] = ()
+    origin: Position | None = None
+    at: UtcDatetime

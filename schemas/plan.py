@@ -1,0 +1,176 @@
+"""Who gets what on which channel: decided once, stored, and followed by every replay. Pure; time comes as an argument."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.base import Record, UtcDatetime
+from schemas.ids import delivery_id, endpoint_of
+from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget
+from schemas.topics import Environment, Priority
+from schemas.types import NotificationType
+
+MAX_PLANNED = 500
+
+
+class TooManyDeliveries(ValueError):
+    """A request would plan more deliveries than one notification may have."""
+
+
+class PlannedDelivery(Record):
+    """One line of the plan: a delivery to make, or a skip with its reason."""
+
+    delivery_id: str
+    recipient: str
+    channel: Channel
+    endpoint: str = ""
+    address: str | None = None
+    skipped: str | None = None
+
+
+class Plan(Record):
+    lines: tuple[PlannedDelivery, ...]
+    type: str
+    category: str
+    template: str | None
+    priority: Priority
+    expires_at: UtcDatetime | None = None
+
+    @property
+    def to_make(self) -> tuple[PlannedDelivery, ...]:
+        return tuple(line for line in self.lines if line.skipped is None)
+
+    @property
+    def skips(self) -> tuple[PlannedDelivery, ...]:
+        return tuple(line for line in self.lines if line.skipped is not None)
+
+
+class Notification(Record):
+    """One accepted request with its plan: the row everything later reads."""
+
+    notification_id: str
+    environment: Environment
+    producer: str
+    request_id: str
+    body_hash: str
+    origin: str
+    accepted_at: UtcDatetime
+    request: NotificationRequest
+    plan: Plan
+    routed_at: UtcDatetime | None = None
+    cancelled_at: UtcDatetime | None = None
+
+    def line(self, wanted: str) -> PlannedDelivery | None:
+        return next((line for line in self.plan.lines if line.delivery_id == wanted), None)
+
+
+class Contact(Record):
+    """What is known of a person: where they can be reached."""
+
+    person: str
+    email: str | None = None
+    email_verified: bool = False
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Somebody to reach: a person with what is known of them, or a bare address."""
+
+    key: str
+    person: str | None = None
+    email: str | None = None
+    email_endpoint: str = ""
+    slack: str | None = None
+
+    def reachable_on(self, channel: Channel) -> tuple[str, str | None] | str:
+        """(endpoint, address) on that channel, or the reason why not."""
+        if channel == "in_app":
+            return ("", None) if self.person else "no_inbox"
+        if channel == "email":
+            return (self.email_endpoint, self.email) if self.email else "no_address"
+        return (self.slack, self.slack) if self.slack else "no_address"
+
+
+def people_named(request: NotificationRequest) -> tuple[str, ...]:
+    return tuple(target.user for target in request.to if isinstance(target, PersonTarget))
+
+
+def recipients_of(
+    request: NotificationRequest, audience: Iterable[str], contacts: dict[str, Contact]
+) -> tuple[Recipient, ...]:
+    """Everybody a request names, each once; an address in the request overrides the contact's."""
+    found: dict[str, Recipient] = {}
+    for target in request.to:
+        match target:
+            case PersonTarget(user=user, email=email):
+                found.setdefault(user, _person(user, email, contacts.get(user)))
+            case EmailTarget(email=email):
+                endpoint = endpoint_of(email)
+                found.setdefault(f"email:{endpoint}", Recipient(f"email:{endpoint}", None, email, endpoint))
+            case SlackTarget(slack=name):
+                found.setdefault(f"slack:{name}", Recipient(f"slack:{name}", slack=name))
+            case _:
+                continue
+    for user in audience:
+        found.setdefault(user, _person(user, None, contacts.get(user)))
+    return tuple(found.values())
+
+
+def _person(user: str, given: str | None, contact: Contact | None) -> Recipient:
+    if given:
+        return Recipient(user, user, given, endpoint_of(given))
+    return Recipient(user, user, contact.email if contact else None, "primary")
+
+
+def channels_for(recipient: Recipient, request: NotificationRequest, kind: NotificationType) -> Sequence[Channel]:
+    """A person gets the request's channels, else the type's; a bare address is its own channel."""
+    if recipient.person is not None:
+        return request.channels or kind.channels
+    own: Channel = "slack" if recipient.slack else "email"
+    return (own,)
+
+
+def make_plan(
+    notification: str,
+    request: NotificationRequest,
+    kind: NotificationType,
+    template: str | None,
+    recipients: Sequence[Recipient],
+    accepted_at: datetime,
+) -> Plan:
+    """Every delivery of a notification, or its skip with the reason."""
+    lines = [
+        _line(notification, recipient, channel, request)
+        for recipient in recipients
+        for channel in channels_for(recipient, request, kind)
+    ]
+    if len(lines) > MAX_PLANNED:
+        raise TooManyDeliveries(f"{len(lines)} deliveries planned; one request may have {MAX_PLANNED}")
+    expires_at = request.expires_at
+    if expires_at is None and kind.expires_after is not None:
+        expires_at = (request.send_at or accepted_at) + kind.expires_after
+    return Plan(
+        lines=tuple(lines),
+        type=kind.pinned,
+        category=request.category or kind.category,
+        template=template,
+        priority=request.priority or kind.priority,
+        expires_at=expires_at,
+    )
+
+
+def _line(notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest) -> PlannedDelivery:
+    reach = recipient.reachable_on(channel)
+    endpoint, address = ("", None) if isinstance(reach, str) else reach
+    skipped = reach if isinstance(reach, str) else None
+    if request.channels is not None and channel not in request.channels:
+        skipped = "channel_not_asked_for"
+    return PlannedDelivery(
+        delivery_id=delivery_id(notification, recipient.key, channel, endpoint),
+        recipient=recipient.key,
+        channel=channel,
+        endpoint=endpoint,
+        address=address,
+        skipped=skipped,
+    )

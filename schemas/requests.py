@@ -1,0 +1,174 @@
+"""The request: one shape for HTTP bodies and Kafka values alike. Shapes only; the rules are in plan.py and identity.py."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    EmailStr,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+
+from schemas.base import UtcDatetime, Value
+from schemas.topics import Environment, Priority
+
+MAX_REQUEST_BYTES = 256 * 1024
+MAX_RECIPIENTS = 100
+MAX_NESTING = 32
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f\x7f#]+$")]
+Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
+RequestId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Channel = Literal["in_app", "email", "slack"]
+CHANNELS: tuple[Channel, ...] = ("in_app", "email", "slack")
+
+
+class PersonTarget(Value):
+    """A person; `email` here overrides the address in their contact."""
+
+    user: Name
+    email: EmailStr | None = None
+
+
+class EmailTarget(Value):
+    email: EmailStr
+
+
+class SlackTarget(Value):
+    """The name of a configured Slack target, never a URL."""
+
+    slack: Slug
+
+
+class TopicTarget(Value):
+    """An audience people subscribe to."""
+
+    topic: Slug
+
+
+class EveryoneTarget(Value):
+    all: Literal[True]
+
+
+Target = PersonTarget | EmailTarget | SlackTarget | TopicTarget | EveryoneTarget
+_TARGETS: dict[str, type[Value]] = {
+    "user": PersonTarget,
+    "email": EmailTarget,
+    "slack": SlackTarget,
+    "topic": TopicTarget,
+    "all": EveryoneTarget,
+}
+
+
+# An absolute http(s) address or a path of one's own site; `//host` and `\\` would leave it unseen.
+Link = Annotated[str, StringConstraints(max_length=2000, pattern=r"^(https?://[^\s\\]+|/([^\s\\/][^\s\\]*)?)$")]
+
+
+class Action(Value):
+    label: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    url: Link
+
+
+class Message(Value):
+    title: Annotated[str, StringConstraints(max_length=500)] = ""
+    body: Annotated[str, StringConstraints(min_length=1, max_length=40_000)]
+    url: Link | None = None
+    actions: tuple[Action, ...] = Field(default=(), max_length=5)
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+def _message_from_text(value: Any) -> Any:
+    return {"body": value} if isinstance(value, str) else value
+
+
+def _targets(value: Any) -> Any:
+    return [{"user": value}] if isinstance(value, str) else [value] if isinstance(value, dict) else value
+
+
+def _target(value: Any) -> Any:
+    """Picks the kind of target by its key, so that an error names the one field that is wrong."""
+    if isinstance(value, str):
+        return PersonTarget(user=value)
+    if isinstance(value, dict):
+        kind = next((model for key, model in _TARGETS.items() if key in value), None)
+        if kind is None:
+            raise ValueError(f"a target has one of the keys {', '.join(_TARGETS)}")
+        return kind.model_validate(value)
+    return value
+
+
+class NotificationRequest(Value):
+    """What came in: `{"type", "to", "variables"}` every day, everything else when needed."""
+
+    type: Slug | None = None
+    to: Annotated[
+        tuple[Annotated[Target, BeforeValidator(_target)], ...],
+        BeforeValidator(_targets),
+        Field(min_length=1, max_length=MAX_RECIPIENTS),
+    ]
+    message: Annotated[Message, BeforeValidator(_message_from_text)] | None = None
+    template: Slug | None = None
+    variables: dict[str, JsonValue] = Field(default_factory=dict)
+    category: Slug | None = None
+    channels: tuple[Channel, ...] | None = Field(default=None, min_length=1, max_length=len(CHANNELS))
+    priority: Priority | None = None
+    send_at: UtcDatetime | None = None
+    expires_at: UtcDatetime | None = None
+    request_id: RequestId | None = None
+    environment: Environment | None = None
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _says_what_to_send(self) -> "NotificationRequest":
+        if self.message is not None and self.template is not None:
+            raise ValueError("message and template exclude each other; give one")
+        if self.message is None and self.template is None and self.type is None:
+            raise ValueError("nothing to send: give message, template or a type that has a template")
+        return self
+
+
+class UnreadableJson(ValueError):
+    """Bytes that are not one JSON object as every entrance understands it."""
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise UnreadableJson("an object has the same key twice")
+    return found
+
+
+def _no_constants(name: str) -> Any:
+    raise UnreadableJson(f"{name} is not JSON")
+
+
+def _nesting(payload: bytes) -> int:
+    """An upper bound of the nesting depth, counted before anything recursive touches the bytes."""
+    depth = deepest = 0
+    for byte in payload:
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def read_object(payload: bytes) -> dict[str, Any]:
+    """The one parser of every entrance (RFC 8259; duplicate keys, NaN and deep nesting refused)."""
+    if len(payload) > MAX_REQUEST_BYTES:
+        raise UnreadableJson(f"{len(payload)} bytes; at most {MAX_REQUEST_BYTES} are accepted")
+    if _nesting(payload) > MAX_NESTING:
+        raise UnreadableJson(f"nested deeper than {MAX_NESTING} levels")
+    try:
+        found = json.loads(payload.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+    except UnreadableJson:
+        raise
+    except ValueError as error:
+        raise UnreadableJson(f"not JSON in UTF-8: {error}") from error
+    if not isinstance(found, dict):
+        raise UnreadableJson("a JSON object is expected")
+    return found

@@ -1,0 +1,36 @@
+"""What waits: a record to be put back on its Kafka topic when its time comes. Early or doubled firing does no harm."""
+
+import zlib
+from datetime import datetime
+
+from pydantic import Field
+
+from schemas.base import Record, UtcDatetime, iso
+from schemas.topics import Environment
+
+TIMER_SHARDS = 4
+
+
+class Timer(Record):
+    """Fires once or more at or after `due_at`; the same id and time is the same timer."""
+
+    environment: Environment
+    timer_id: str
+    due_at: UtcDatetime
+    topic: str
+    key: str
+    value: str
+    headers: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def shard(self) -> int:
+        return zlib.crc32(self.timer_id.encode()) % TIMER_SHARDS
+
+    @property
+    def order(self) -> str:
+        return f"{iso(self.due_at)}#{self.timer_id}"
+
+
+def up_to(now: datetime) -> str:
+    """The greatest sort key that is due at `now`."""
+    return f"{iso(now)}$"

@@ -1,0 +1,85 @@
+"""The one registry of Kafka topics: names, keys, readers, retention. Creation and readiness are made from it."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Environment = Literal["dev", "uat", "prod", "test"]
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+
+Priority = Literal["urgent", "normal", "bulk"]
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class KafkaTopic:
+    name: str
+    key: str
+    retention_ms: int = 7 * DAY_MS
+    max_message_bytes: int = 1_048_576
+
+
+def requests(environment: str, priority: Priority = "normal") -> str:
+    """Where every entrance writes; bulk shares the normal one."""
+    return f"notifications.{environment}.requests" + (".urgent" if priority == "urgent" else "")
+
+
+def deliveries(environment: str, channel: str, priority: Priority = "normal") -> str:
+    """Where route hands a channel its work; `_` becomes `-`, because Kafka's metrics confuse `_` with `.`."""
+    suffix = "" if priority == "normal" else f".{priority}"
+    return f"notifications.{environment}.{channel.replace('_', '-')}{suffix}"
+
+
+def status(environment: str) -> str:
+    return f"notifications.{environment}.status"
+
+
+def receipts(environment: str) -> str:
+    return f"notifications.{environment}.receipts"
+
+
+def quarantine(environment: str) -> str:
+    return f"notifications.{environment}.quarantine"
+
+
+def dead_letters(environment: str) -> str:
+    return f"notifications.{environment}.dlq"
+
+
+def environment_of(topic: str) -> str:
+    """The environment a Kafka topic of ours belongs to."""
+    return topic.split(".", 2)[1]
+
+
+def group(environment: str, worker: str) -> str:
+    """The consumer group of a worker, for example `dev.deliver.in_app`."""
+    return f"{environment}.{worker}"
+
+
+def subscription(environment: str, worker: str) -> tuple[str, ...]:
+    """The Kafka topics a worker's group reads."""
+    if worker == "route":
+        return requests(environment), requests(environment, "urgent")
+    if worker == "persist":
+        return (status(environment),)
+    channel = worker.removeprefix("deliver.")
+    return tuple(deliveries(environment, channel, priority) for priority in PRIORITIES)
+
+
+def registry(environment: str, channels: tuple[str, ...]) -> tuple[KafkaTopic, ...]:
+    """Every Kafka topic of one environment."""
+    return (
+        KafkaTopic(requests(environment), "person, else request id"),
+        KafkaTopic(requests(environment, "urgent"), "person, else request id"),
+        *(
+            KafkaTopic(deliveries(environment, channel, priority), "recipient")
+            for channel in channels
+            for priority in PRIORITIES
+        ),
+        KafkaTopic(status(environment), "delivery id"),
+        KafkaTopic(receipts(environment), "request id"),
+        # a refused record travels with its bytes and its reason, so it may be larger than it was
+        KafkaTopic(quarantine(environment), "as it came", max_message_bytes=4 * 1_048_576),
+        KafkaTopic(dead_letters(environment), "delivery id"),
+    )

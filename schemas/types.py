@@ -1,0 +1,47 @@
+"""Notification types and templates: what others call a workflow, as data."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from schemas.base import Value
+from schemas.durations import Duration
+from schemas.requests import Channel, Slug
+from schemas.topics import Priority
+
+TemplateText = Annotated[str, StringConstraints(max_length=40_000)]
+
+
+class Template(Value):
+    """Texts in Jinja2; `html` is for e-mail only and is escaped where the others are not."""
+
+    name: Slug
+    version: int = Field(default=1, ge=1)
+    title: TemplateText = ""
+    body: TemplateText
+    html: TemplateText | None = None
+    url: TemplateText | None = None
+
+    @property
+    def pinned(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+class NotificationType(Value):
+    """Binds a name to category, template, channels, priority and expiry; pinned when a request is routed."""
+
+    name: Slug
+    version: int = Field(default=1, ge=1)
+    category: Slug = "general"
+    template: Slug | None = None
+    channels: tuple[Channel, ...] = Field(default=("in_app",), min_length=1)
+    priority: Priority = "normal"
+    expires_after: Duration | None = None
+
+    @property
+    def pinned(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+PLAIN = NotificationType(name="plain")
+"""What a request without a type is: its own message, in the inbox unless it names other channels."""

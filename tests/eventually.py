@@ -1,0 +1,21 @@
+"""Waiting for what another process does: polled, bounded, and never longer than it takes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+LOOK_EVERY_S = 0.05
+
+
+async def eventually(look: Callable[[], Awaitable[Found]], *, within_s: float = 20) -> Found:
+    """The first truthy answer; the last falsy one is shown when none comes in time."""
+    found: Found | None = None
+    try:
+        async with asyncio.timeout(within_s):
+            while not (found := await look()):  # noqa: ASYNC110 - the other process has no event of ours
+                await asyncio.sleep(LOOK_EVERY_S)
+    except TimeoutError:
+        raise AssertionError(f"not within {within_s} s; last seen: {found!r}") from None
+    return found
