@@ -4,7 +4,8 @@ import time
 from typing import Annotated
 
 import structlog
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader
 from prometheus_client import Counter
 
 from api.problems import Problem
@@ -64,11 +65,29 @@ def door_of(request: Request) -> LegacyDoor:
     return door
 
 
-async def admitted(request: Request) -> LegacyCaller:
+# For the OpenAPI document only: the door reads these itself, with all the values each came with.
+_TOKEN, _TIMESTAMP, _SIGNATURE = (
+    APIKeyHeader(name=name, scheme_name=f"legacy {name}", description=description, auto_error=False)
+    for name, description in (
+        ("token", "API_TOKEN"),
+        ("x-timestamp", "unix time in seconds"),
+        ("x-signature", "HMAC-SHA256 over x-timestamp, or `v2,` and that over `method\\npath?query\\nid.timestamp.body`"),
+    )
+)
+
+
+async def admitted(
+    request: Request,
+    _token: Annotated[str | None, Security(_TOKEN)] = None,
+    _timestamp: Annotated[str | None, Security(_TIMESTAMP)] = None,
+    _signature: Annotated[str | None, Security(_SIGNATURE)] = None,
+) -> LegacyCaller:
+    """Who calls one of these routes; nobody else gets further."""
     return await door_of(request).admit(request)
 
 
 LegacyClient = Annotated[LegacyCaller, Depends(admitted)]
+ADMITTED = [Depends(admitted)]  # for routes that only need to know that somebody was let in
 
 
 async def _signed_call(request: Request) -> SignedCall:

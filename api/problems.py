@@ -29,7 +29,7 @@ class Problem(Exception):
         title: str,
         detail: str = "",
         *,
-        type: str = "about:blank",  # noqa: A002 - the member's name in RFC 9457
+        type: str = "about:blank",  # noqa: A002  # pylint: disable=redefined-builtin
         errors: Iterable[Mapping[str, Any]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:

@@ -12,5 +12,6 @@ API_REQUEST_DURATION = Histogram(
 PUBLISHED_MESSAGES = Counter("published_messages", "Requests acknowledged by Kafka", ["entrance", "environment"])
 IDEMPOTENCY_HITS = Counter("idempotency_hits", "Requests that were known already", ["entrance"])
 DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled", ["channel", "state"])
+GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])
 WORKER_IN_FLIGHT = Gauge("carillon_worker_in_flight", "Records being worked on", ["group"])
 LIVE_CONNECTIONS = Gauge("carillon_live_connections", "Open live connections", ["kind"])

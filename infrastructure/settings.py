@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
     types_dir: Path = Path("deploy/types")
+    sandbox_url: str = ""
 
     # login
     auth0_domain: str = ""

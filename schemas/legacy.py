@@ -85,8 +85,6 @@ def from_any(body: Mapping[str, Any]) -> dict[str, Any]:
         return from_gateway(body)
     if not _REALTIME_FIELDS.isdisjoint(body.keys() - {"message"}):
         return from_realtime(body)
-    if "to" not in body and isinstance(body.get("message"), str):
-        return {**body, **from_publish(body["message"])}
     return dict(body)
 
 
@@ -99,13 +97,18 @@ def from_stream(fields: Mapping[str, str]) -> NotificationRequest:
         sources: tuple[Mapping[str, Any], ...] = (fields,)
     elif wrapper is not None:
         wrapped = _object(f"/{wrapper}", fields[wrapper])
-        body = from_any({name: value for name, value in wrapped.items() if name not in _OWN_IDS})
+        body = _wrapped({name: value for name, value in wrapped.items() if name not in _OWN_IDS})
         sources = (fields, wrapped)
     else:
         raise LegacyField("/message", "an entry has a field message, or a request as JSON in data or payload")
     if "environment" in fields:
         body["environment"] = fields["environment"]
     return NotificationRequest.model_validate(body | _own_id(*sources))
+
+
+def _wrapped(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Only in this service's own stream does a message without recipients mean Slack; elsewhere it names nobody."""
+    return from_publish(body["message"]) if body.keys() == {"message"} else from_any(body)
 
 
 def from_low_stock(fields: Mapping[str, Any]) -> NotificationRequest:

@@ -54,3 +54,10 @@ class ReadFrame(Record):
     type: Literal["read"] = "read"
     ids: tuple[str, ...]
     unread: int
+
+
+class GapFrame(Record):
+    """The cursor cannot be followed: this is what is there now."""
+
+    type: Literal["gap"] = "gap"
+    snapshot: dict[str, Any]

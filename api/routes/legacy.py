@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from api.legacy_door import DEPRECATED, LegacyClient, door_of
+from api.legacy_door import ADMITTED, DEPRECATED, LegacyClient, door_of
 from api.problems import Problem
 from infrastructure.auth.legacy import LegacyCaller, derived_request_id
 from infrastructure.redis.clearing import clear_acknowledged, stream_status
@@ -57,28 +57,28 @@ async def publish(environment: str, message: str, client: LegacyClient, request:
     return _answer(answer)
 
 
-@router.get("/status", operation_id="legacyStatusAll")
-async def status_of_all(client: LegacyClient, request: Request) -> JSONResponse:
+@router.get("/status", dependencies=ADMITTED, operation_id="legacyStatusAll")
+async def status_of_all(request: Request) -> JSONResponse:
     """Every environment served here."""
     environments = request.app.state.resources.settings.environments
     return _answer({"status": "ok", "environments": {name: await _status(name, request) for name in environments}})
 
 
-@router.get("/status/{environment}", operation_id="legacyStatus")
-async def status(environment: str, client: LegacyClient, request: Request) -> JSONResponse:
+@router.get("/status/{environment}", dependencies=ADMITTED, operation_id="legacyStatus")
+async def status(environment: str, request: Request) -> JSONResponse:
     """The stream's length and what of it waits for Kafka's acknowledgement, and how far routing is behind in Kafka."""
     return _answer({"status": "ok", **await _status(_served(environment, request), request)})
 
 
-@router.delete("/clear", operation_id="legacyClearAll")
-async def clear_all(client: LegacyClient, request: Request) -> JSONResponse:
+@router.delete("/clear", dependencies=ADMITTED, operation_id="legacyClearAll")
+async def clear_all(request: Request) -> JSONResponse:
     """Every environment served here."""
     environments = request.app.state.resources.settings.environments
     return _answer({"status": "cleared", "environments": {name: await _clear(name, request) for name in environments}})
 
 
-@router.delete("/clear/{environment}", operation_id="legacyClear")
-async def clear(environment: str, client: LegacyClient, request: Request) -> JSONResponse:
+@router.delete("/clear/{environment}", dependencies=ADMITTED, operation_id="legacyClear")
+async def clear(environment: str, request: Request) -> JSONResponse:
     """Takes out of the stream what Kafka has acknowledged; what it has not is kept and counted."""
     return _answer({"status": "cleared", **await _clear(_served(environment, request), request)})
 

@@ -5,6 +5,11 @@ const LINES = 6;
 const WORDS = {
   OK: "OK", UNKNOWN: "Not known yet", BEHIND: "Behind", REWOUND: "Rewound", STALLED: "Stalled", STOPPED: "Stopped", LOST: "Lost records",
 };
+const DAY = 86400;
+const STEPS = { // of the chart's scale: whole records, and times people use
+  lag: Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat(),
+  lag_s: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 30 * DAY, 100 * DAY],
+};
 const GRAVITY = Object.keys(WORDS);
 const at = (id) => document.getElementById(id);
 const count = new Intl.NumberFormat("en");
@@ -139,11 +144,11 @@ function chartOptions() {
   const figure = measure === "lag" ? (value) => count.format(value) : span;
   return {
     width: at("chart").clientWidth, height: 260, legend: { show: false }, cursor: { y: false, points: { size: 7 } },
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     scales: { y: { range: (_, __, most) => [0, Math.max(measure === "lag" ? 4 : 10, (most ?? 0) * 1.1)] } },
     axes: [
       { ...axis, grid: { show: false }, size: 32, space: 90, values: (_, ticks) => ticks.map(clock) },
-      { ...axis, size: 76, values: (_, ticks) => ticks.map(figure) },
+      { ...axis, size: 76, incrs: STEPS[measure], values: (_, ticks) => ticks.map(figure) },
     ],
     series: [{}, ...lines.map((name, place) => ({ label: name, stroke: colour(`--line-${place}`), width: 2, points: { show: false } }))],
   };
@@ -185,11 +190,13 @@ function draw(answer) {
   say(trouble && `Kafka is not answering, so these figures are old. Trying again every ${interval} s. (${trouble})`);
   at("pulse").textContent = sampledAt ? `as of ${new Date(sampledAt * 1000).toLocaleTimeString("en-GB")}` : "first look under way";
   at("login").hidden = true;
-  at("board").hidden = false;
-  drawTable();
-  drawChart(false);
+  at("board").hidden = groups.length === 0;
   if (sampledAt) drawHeadline();
-  return interval * 1000;
+  if (groups.length > 0) {
+    drawTable();
+    drawChart(false);
+  }
+  return sampledAt ? interval * 1000 : 1000;
 }
 
 function say(words) {

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ import structlog
 from prometheus_client import Counter
 
 from consumers.handlers.bridge_entry import Copier, Incoming, as_json, as_text
+from consumers.handlers.bridge_progress import BridgeHealth, Progress
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.ports import Publisher
 from infrastructure.redis.channel import Subscription, agreed_id, subscribed
@@ -38,15 +38,6 @@ LOST = Counter(
     "Entries that were trimmed or deleted before the bridge could copy them: lost notifications",
     ["environment", "stream"],
 )
-
-
-@dataclass(frozen=True)
-class BridgeHealth:
-    """`last_progress` is on the monotonic clock; waiting for Kafka or Redis counts as alive, standing still does not."""
-
-    last_progress: float
-    pending: int
-    waiting_for: str | None
 
 
 class Bridge:
@@ -71,22 +62,17 @@ class Bridge:
         self._low_stock = low_stock
         self._idle_takeover_s = idle_takeover_s
         self._consumer = consumer or consumer_name()
-        self._backoff_s = backoff_s
-        self._stopping = asyncio.Event()
-        self._last_progress = time.monotonic()
-        self._in_hand: dict[str, int] = {}
-        self._waiting: dict[str, str] = {}
+        self._progress = Progress(backoff_s)
         # an abandoned read may still be answered: taking our name off the group would delete what it brings
         self._abandoned: set[str] = set()
 
     @property
     def health(self) -> BridgeHealth:
-        waiting = next(iter(self._waiting.values()), None)
-        return BridgeHealth(self._last_progress, sum(self._in_hand.values()), waiting)
+        return self._progress.health
 
     def stop(self) -> None:
         """Ends `run` after what has been read is settled; what Kafka does not take stays pending for the next bridge."""
-        self._stopping.set()
+        self._progress.stopping.set()
 
     async def run(self) -> None:
         """Copies until stopped or cancelled."""
@@ -107,13 +93,13 @@ class Bridge:
     async def _through_outages(self, source: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begins the work again after every outage, until stopped."""
         failures = 0
-        while not self._stopping.is_set():
-            begun = self._last_progress
+        while not self._progress.stopping.is_set():
+            begun = self._progress.last
             try:
                 await work()
             except Unavailable as error:
-                failures = failures + 1 if begun == self._last_progress else 1
-                await self._wait(source, failures, error)
+                failures = failures + 1 if begun == self._progress.last else 1
+                await self._progress.wait(source, failures, error)
 
     async def _copy_stream(self, group: StreamGroup, mapping: ReadFields) -> None:
         """Batch after batch, the next read under way while this one is produced."""
@@ -124,11 +110,11 @@ class Bridge:
             while ahead is not None:
                 batch = await ahead
                 ahead = None
-                self._progressed(group.stream)
-                if time.monotonic() >= next_takeover and not self._stopping.is_set():
+                self._progress.moved(group.stream)
+                if time.monotonic() >= next_takeover and not self._progress.stopping.is_set():
                     await self._take_over(group, mapping, held={entry.id for entry in batch})
                     next_takeover = time.monotonic() + self._idle_takeover_s / 2
-                if not self._stopping.is_set():
+                if not self._progress.stopping.is_set():
                     ahead = asyncio.create_task(group.read())
                 await self._copy(group, mapping, batch)
         finally:
@@ -139,7 +125,7 @@ class Bridge:
     async def _take_over(self, group: StreamGroup, mapping: ReadFields, *, held: set[str]) -> None:
         """Copies what a dead bridge had read and not acknowledged, oldest first."""
         cursor: str | None = None
-        while cursor != FIRST and not self._stopping.is_set():
+        while cursor != FIRST and not self._progress.stopping.is_set():
             page = await group.take_over(cursor or FIRST, self._idle_takeover_s)
             if page.lost:
                 LOST.labels(self._environment, group.stream).inc(page.lost)
@@ -154,26 +140,26 @@ class Bridge:
         """All of the batch into Kafka, one XACK for those it acknowledged; the others again, for as long as it takes."""
         left, failures = batch, 0
         while left:
-            self._in_hand[group.stream] = len(left)
+            self._progress.holds(group.stream, len(left))
             outages = await asyncio.gather(*(self._settle(entry, mapping) for entry in left))
             done = [entry for entry, outage in zip(left, outages, strict=True) if outage is None]
             if done:
                 await group.acknowledge(done)
             left = [entry for entry, outage in zip(left, outages, strict=True) if outage is not None]
-            if left and self._stopping.is_set():
+            if left and self._progress.stopping.is_set():
                 return
             outage = next((outage for outage in outages if outage is not None), None)
             failures = 0 if done else failures + 1
             if outage is not None:
-                await self._wait(group.stream, max(failures, 1), outage)
-        self._progressed(group.stream)
+                await self._progress.wait(group.stream, max(failures, 1), outage)
+        self._progress.moved(group.stream)
 
     async def _settle(self, entry: Entry, mapping: ReadFields) -> Unavailable | None:
         """Nothing when Kafka has it, else the outage: its neighbours are not held up by an exception."""
         incoming = Incoming(
             source=entry.stream,
             origin=f"{entry.stream}/{entry.id}",
-            value=as_json(entry.fields),
+            raw=partial(as_json, entry.fields),
             read=lambda: mapping(as_text(entry.fields)),
             fallback_id=entry_request_id(entry.stream, entry.id),
         )
@@ -186,9 +172,9 @@ class Bridge:
     async def _listen(self) -> None:
         """Copies what is said on the channel, one message after the other."""
         async with subscribed(self._redis, LOW_STOCK_CHANNEL) as subscription:
-            while not self._stopping.is_set():
+            while not self._progress.stopping.is_set():
                 await self._hear(subscription)
-                self._progressed(LOW_STOCK_CHANNEL)
+                self._progress.moved(LOW_STOCK_CHANNEL)
 
     async def _hear(self, subscription: Subscription) -> None:
         payload = await subscription.next()
@@ -196,39 +182,24 @@ class Bridge:
             return
         fallback = await agreed_id(self._redis, self._environment, payload, new_request_id())
         read = partial(self._read_message, payload)
-        incoming = Incoming(LOW_STOCK_CHANNEL, f"{LOW_STOCK_CHANNEL}/{fallback}", payload, read, fallback)
+        incoming = Incoming(LOW_STOCK_CHANNEL, f"{LOW_STOCK_CHANNEL}/{fallback}", lambda: payload, read, fallback)
         failures = 0
         while True:
             try:
                 return await self._copier.copy(incoming)
             except Unavailable as outage:
                 failures += 1
-                if self._stopping.is_set():
+                if self._progress.stopping.is_set():
                     # pub/sub keeps nothing and Kafka takes nothing: this line is all that is left of the message
                     log.exception("bridge.lost_on_stop", channel=LOW_STOCK_CHANNEL, origin=incoming.origin)
                     return None
-                await self._wait(LOW_STOCK_CHANNEL, failures, outage)
+                await self._progress.wait(LOW_STOCK_CHANNEL, failures, outage)
 
     def _read_message(self, payload: bytes) -> NotificationRequest:
         request = read_low_stock(payload)
         if self._low_stock == "both" and request.request_id is None:
             raise LegacyField("/request_id", "LOW_STOCK_SOURCE=both needs an id in each message, or each alert comes twice")
         return request
-
-    def _progressed(self, source: str) -> None:
-        self._last_progress = time.monotonic()
-        self._in_hand.pop(source, None)
-        if self._waiting.pop(source, None) is not None:
-            log.info("bridge.goes_on", source=source)
-
-    async def _wait(self, source: str, failures: int, outage: Unavailable) -> None:
-        """A pause that grows, cut short by `stop`."""
-        wait_s = self._backoff_s[min(failures, len(self._backoff_s)) - 1]
-        if source not in self._waiting:
-            log.warning("bridge.waiting", source=source, reason=str(outage), next_try_s=wait_s)
-        self._waiting[source] = str(outage)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), wait_s)
 
 
 async def _abandon(read: asyncio.Task[list[Entry]]) -> None:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 from prometheus_client import Counter
@@ -28,10 +28,9 @@ class Incoming:
 
     source: str
     origin: str
-    value: bytes
+    raw: Callable[[], bytes]  # asked only when it is refused: building it for every entry would cost throughput
     read: Callable[[], NotificationRequest]
     fallback_id: str
-    headers: tuple[tuple[str, bytes], ...] = field(default=())
 
 
 class Copier:
@@ -51,7 +50,8 @@ class Copier:
             raise
         except ValueError as error:
             await self._refuse(incoming, error, reason="invalid_request")
-        except Exception as error:  # a bug must not hold up the neighbours; the bytes are kept with its name
+        # a bug must not hold up the neighbours; the bytes are kept with its name
+        except Exception as error:  # pylint: disable=broad-exception-caught
             log.exception("bridge.crashed", origin=incoming.origin)
             await self._refuse(incoming, ValueError(type(error).__name__), reason=f"crash:{type(error).__name__}")
 
@@ -79,8 +79,8 @@ class Copier:
             quarantine_record(
                 self._environment,
                 key=incoming.fallback_id.encode(),
-                value=incoming.value,
-                headers=incoming.headers,
+                value=incoming.raw(),
+                headers=(),
                 origin=incoming.origin,
                 reason=reason,
                 detail=errors,

@@ -18,6 +18,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from infrastructure.kafka.connection import connection
 from infrastructure.kafka.lanes import Lanes
 from infrastructure.kafka.watermark import Watermark
+from infrastructure.metrics import GAPS
 from infrastructure.ports import Handler, Received
 from infrastructure.settings import Settings
 from schemas.outcomes import Unavailable
@@ -107,7 +108,9 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             **connection(self._settings),
             group_id=self._group,
             enable_auto_commit=False,
-            auto_offset_reset="none",
+            # "none" cannot be used: aiokafka looks for positions before it calls the listener that would set them.
+            # A silent reset is seen by the offsets it skips, see _tell_gap.
+            auto_offset_reset="earliest",
             partition_assignment_strategy=[StickyPartitionAssignor],
             session_timeout_ms=10_000,
             rebalance_timeout_ms=60_000,
@@ -140,7 +143,7 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             return
         lanes = self._urgent if partition.topic.endswith(".urgent") else self._others
         for record in records:
-            mark.begin(record.offset)
+            self._tell_gap(partition, mark.begin(record.offset))
             received = Received(
                 record.topic,
                 record.partition,
@@ -237,31 +240,36 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._paused = False
-        partitions = list(assigned)
-        self._marks = {tp: Watermark(self._epoch) for tp in partitions}
+        # before anything is awaited: a record that found no watermark would be passed over
+        self._marks = marks = {tp: Watermark(self._epoch) for tp in assigned}
         try:
-            await self._start_where_we_stopped(partitions)
-        except Exception:
-            # without a position the poll raises and the client is replaced: no record is skipped
-            log.exception("rebalance.seek_failed", group=self._group)
+            await self._compare_with_committed(marks)
+        except KafkaError as error:
+            log.warning("rebalance.gap_check_failed", group=self._group, error=repr(error))
         self.ready.set()
-        log.info("partitions.assigned", group=self._group, partitions=len(partitions))
+        log.info("partitions.assigned", group=self._group, partitions=len(marks))
 
-    async def _start_where_we_stopped(self, partitions: list[TopicPartition]) -> None:
-        """A new group starts at the log start; a committed offset below it is a gap, and is said aloud."""
-        if not partitions or self._consumer is None:
+    async def _compare_with_committed(self, marks: dict[TopicPartition, Watermark]) -> None:
+        """A group without a committed offset starts at the log start, and that is no gap; anything missing later is."""
+        if self._consumer is None:
             return
-        starts = await self._consumer.beginning_offsets(partitions)
-        for tp in partitions:
+        for tp, mark in marks.items():
             committed = await self._consumer.committed(tp)
-            if committed is None:
-                self._consumer.seek(tp, starts[tp])
-            elif committed < starts[tp]:
-                log.error("consumer.gap", group=self._group, topic=tp.topic, partition=tp.partition,
-                          lost_from=committed, lost_to=starts[tp])  # fmt: skip
-                self._consumer.seek(tp, starts[tp])
-            else:
-                self._consumer.seek(tp, committed)
+            if committed is not None:
+                self._tell_gap(tp, mark.resume_at(committed))
+
+    def _tell_gap(self, tp: TopicPartition, missing: range) -> None:
+        """Our Kafka topics are neither compacted nor transactional, so offsets without records are lost records."""
+        if missing:
+            log.error(
+                "consumer.gap",
+                group=self._group,
+                topic=tp.topic,
+                partition=tp.partition,
+                lost_from=missing.start,
+                lost_to=missing.stop,
+            )
+            GAPS.labels(self._group).inc(len(missing))
 
     async def _leave(self) -> None:
         """Drain, commit, leave; a client that does not let go is left behind (aio-libs/aiokafka#773)."""

@@ -79,7 +79,8 @@ class LagWatch:
                 if self.trouble is None:
                     log.warning("lag.unavailable", reason=str(error), next_try_s=self.interval_s)
                 self.trouble = str(error)
-            except Exception as error:  # a bug must not leave an old report standing as if it were fresh
+            except Exception as error:  # pylint: disable=broad-exception-caught
+                # a bug must not leave an old report standing as if it were fresh
                 log.exception("lag.crashed", next_try_s=self.interval_s)
                 self.trouble = f"the lag reader crashed: {type(error).__name__}"
             await asyncio.sleep(self.interval_s)

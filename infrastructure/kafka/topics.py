@@ -52,3 +52,16 @@ def _check(name: str, code: int) -> None:
     error = for_code(code)
     if code and error is not TopicAlreadyExistsError:  # another process was quicker
         raise error(f"Kafka topic {name}")
+
+
+async def missing_topics(settings: Settings) -> list[str]:
+    """Names of the registry that the cluster does not have."""
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        present = set(await admin.list_topics())
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {settings.kafka_bootstrap_servers}: {error}") from error
+    finally:
+        await admin.close()
+    return [name for name in wanted(settings) if name not in present]

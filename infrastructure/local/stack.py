@@ -111,7 +111,8 @@ class _Engines:
 @contextmanager
 def only_one(root: Path) -> Iterator[None]:
     """Two stacks on the same data would spoil it; the second is told who is there."""
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)  # what people were sent is kept here
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o700)  # what people were sent is kept here
     with (root / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,17 +1,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    ClusterDownError,
-    ConnectionError,  # noqa: A004 - redis-py's own names
-    MasterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TimeoutError,  # noqa: A004
-)
+from redis.maint_notifications import MaintNotificationsConfig
 
 from infrastructure.settings import Settings
 from schemas.outcomes import Unavailable
@@ -25,12 +19,12 @@ HEALTH_CHECK_S = 30
 
 # The server is away, starting, failing over or full. Any other error is a bug of ours and stays what it is.
 OUT_OF_REACH = (
-    ConnectionError,
-    TimeoutError,
-    ReadOnlyError,
-    OutOfMemoryError,
-    MasterDownError,
-    ClusterDownError,
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.MasterDownError,
+    exceptions.ClusterDownError,
     OSError,
 )
 
@@ -49,6 +43,8 @@ def open_redis(settings: Settings) -> Redis:
         socket_timeout=ANSWER_TIMEOUT_S,
         health_check_interval=HEALTH_CHECK_S,
         retry=Retry(NoBackoff(), 0),
+        # on, redis-py takes a connection that the server closed for a live one: after a restart each fails once
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     return Redis.from_pool(pool)
 

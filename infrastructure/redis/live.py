@@ -1,10 +1,16 @@
-"""Wake-ups over Redis pub/sub: they carry no content, may be lost, and whoever wakes reads the store."""
+"""Wake-ups over Redis pub/sub: they carry ids at most, may be lost, and whoever wakes reads the store."""
+
+from collections.abc import Sequence
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from infrastructure.redis.wakeups import CHANGED
+
 log = structlog.get_logger()
+
+READ = "read:"
 
 
 def inbox_channel(environment: str, person: str) -> str:
@@ -22,10 +28,14 @@ class Announcer:
         self._redis = redis
 
     async def inbox_changed(self, environment: str, person: str) -> None:
-        await self._publish(inbox_channel(environment, person), "changed")
+        await self._publish(inbox_channel(environment, person), CHANGED)
+
+    async def read(self, environment: str, person: str, ids: Sequence[str]) -> None:
+        """Read on one device: the others learn which items."""
+        await self._publish(inbox_channel(environment, person), READ + ",".join(ids))
 
     async def outcome_known(self, environment: str, notification_id: str) -> None:
-        await self._publish(outcome_channel(environment, notification_id), "changed")
+        await self._publish(outcome_channel(environment, notification_id), CHANGED)
 
     async def _publish(self, channel: str, message: str) -> None:
         try:

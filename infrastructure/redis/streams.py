@@ -1,4 +1,7 @@
-"""A Redis stream as one member of the bridge's consumer group sees it. https://redis.io/docs/latest/develop/data-types/streams/"""
+"""A Redis stream as one member of the bridge's consumer group sees it.
+
+Source: https://redis.io/docs/latest/develop/data-types/streams/
+"""
 
 import os
 import socket

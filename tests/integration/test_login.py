@@ -196,7 +196,7 @@ async def test_another_site_cannot_log_somebody_out(world: World) -> None:
 
 @pytest.mark.parametrize("profile", ["auth0", "rfc9068"])
 async def test_a_machine_comes_with_a_bearer_token(tmp_path: Path, profile: str) -> None:
-    world = a_world(tmp_path, token_profile=profile)
+    world = a_world(tmp_path, access_token_profile=profile)
     token = await a_machine_token(world)
     async with world.browser() as machine:
         me = await machine.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {token}"})

@@ -137,10 +137,10 @@ async def test_an_unsigned_token_is_refused(issuer: FakeIssuer, verifier: Bearer
 @pytest.mark.parametrize("form", ["PEM", "DER"])
 async def test_the_public_key_is_no_shared_secret(issuer: FakeIssuer, verifier: BearerVerifier, form: str) -> None:
     public = issuer.keys[0].as_pem(private=False) if form == "PEM" else issuer.keys[0].as_der(private=False)
-    signed = f"{encoded({'alg': 'HS256', 'typ': 'JWT', 'kid': 'first'})}.{encoded(a_set_of_claims())}"
-    signature = base64.urlsafe_b64encode(hmac.new(public, signed.encode(), hashlib.sha256).digest()).rstrip(b"=").decode()
+    content = f"{encoded({'alg': 'HS256', 'typ': 'JWT', 'kid': 'first'})}.{encoded(a_set_of_claims())}"
+    signature = base64.urlsafe_b64encode(hmac.new(public, content.encode(), hashlib.sha256).digest()).rstrip(b"=").decode()
     with pytest.raises(InvalidToken):
-        await verifier.verify(f"{signed}.{signature}")
+        await verifier.verify(f"{content}.{signature}")
 
 
 async def test_another_key_under_the_same_name_is_refused(issuer: FakeIssuer, verifier: BearerVerifier) -> None:

@@ -26,6 +26,7 @@ class FakeReader:
         self.spent = asyncio.Event()
 
     async def read(self, names: Sequence[str] = ()) -> list[GroupReading]:
+        assert not names
         if not self.script:
             self.spent.set()
             await asyncio.Event().wait()

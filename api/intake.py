@@ -1,0 +1,137 @@
+"""From an HTTP body to an acknowledged request. Only the broker's acknowledgement makes the answer 202."""
+
+from dataclasses import dataclass
+
+import structlog
+from asgi_correlation_id import correlation_id
+
+from api.problems import Problem
+from api.wiring import ApiResources
+from infrastructure.auth.user import User
+from infrastructure.kafka.producer import RecordTooLarge
+from infrastructure.metrics import IDEMPOTENCY_HITS, PUBLISHED_MESSAGES
+from infrastructure.redis.seen import Seen
+from schemas.events import FieldError, Position
+from schemas.identity import body_hash
+from schemas.ids import new_request_id, notification_id
+from schemas.legacy import from_any
+from schemas.outcomes import Unavailable
+from schemas.pointers import field_errors
+from schemas.requests import EveryoneTarget, NotificationRequest, RequestId, TopicTarget, UnreadableJson, read_object
+from schemas.topics import Environment
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A valid request with the names it goes by."""
+
+    request: NotificationRequest
+    environment: Environment
+    producer: str
+    request_id: str
+
+    @property
+    def notification_id(self) -> str:
+        return notification_id(self.environment, self.producer, self.request_id)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The answer: where in Kafka the request is, and whether it had been there before."""
+
+    submission: Submission
+    position: Position
+    replayed: bool
+
+
+def producer_of(user: User) -> str:
+    return f"client:{user.id}" if user.kind == "machine" else f"user:{user.id}"
+
+
+def read_submission(
+    body: bytes, idempotency_key: str | None, user: User, default: Environment, served: tuple[Environment, ...]
+) -> Submission:
+    """Raises `Problem` that names the field: 400 for what is no JSON, 422 for what is no request, 403 for no right."""
+    try:
+        request = NotificationRequest.model_validate(from_any(read_object(body)))
+    except UnreadableJson as error:
+        raise Problem(400, "Unreadable body", str(error)) from error
+    except ValueError as error:
+        raise invalid(field_errors(error)) from error
+    broad = any(isinstance(target, TopicTarget | EveryoneTarget) for target in request.to)
+    if broad and not user.may("notifications:broadcast"):
+        raise Problem(403, "Forbidden", "Sending to a topic or to all needs the permission notifications:broadcast.")
+    environment = request.environment or default
+    if environment not in served:
+        raise invalid((FieldError(pointer="/environment", detail=f"this deployment serves {', '.join(served)}"),))
+    return Submission(request, environment, producer_of(user), _request_id(request, idempotency_key))
+
+
+def invalid(errors: tuple[FieldError, ...]) -> Problem:
+    return Problem(
+        422,
+        "Invalid request",
+        "The request does not have the expected shape; see errors.",
+        errors=[error.model_dump() for error in errors],
+    )
+
+
+def _request_id(request: NotificationRequest, idempotency_key: RequestId | None) -> str:
+    """Two names of one thing: `request_id` in the body and the header `Idempotency-Key`."""
+    if idempotency_key and request.request_id and idempotency_key != request.request_id:
+        error = FieldError(pointer="/request_id", detail="differs from Idempotency-Key; give one of them, or both the same")
+        raise invalid((error,))
+    return request.request_id or idempotency_key or new_request_id()
+
+
+class Intake:
+    def __init__(self, resources: ApiResources) -> None:
+        self._entrance = resources.entrance
+        self._seen = resources.seen
+
+    async def accept(self, submission: Submission, traceparent: str) -> Receipt:
+        """Raises `Problem` 409 for another body under a known id, 503 when the broker did not acknowledge in time."""
+        digest = body_hash(submission.request)
+        known = await self._seen.get(submission.environment, submission.notification_id)
+        if known is not None:
+            IDEMPOTENCY_HITS.labels("http").inc()
+            if known.body_hash != digest:
+                raise Problem(
+                    409,
+                    "Request id conflict",
+                    "This request id came before with another body. The first one counts; use a new id for a new request.",
+                    type="request_id_conflict",
+                )
+            return Receipt(submission, known.position, replayed=True)
+        position = await self._submit(submission, traceparent)
+        PUBLISHED_MESSAGES.labels("http", submission.environment).inc()
+        seen = Seen(submission.producer, submission.request_id, digest, position)
+        await self._seen.remember(submission.environment, submission.notification_id, seen)
+        return Receipt(submission, position, replayed=False)
+
+    async def _submit(self, submission: Submission, traceparent: str) -> Position:
+        try:
+            accepted = await self._entrance.submit(
+                submission.request,
+                environment=submission.environment,
+                producer=submission.producer,
+                request_id=submission.request_id,
+                correlation_id=correlation_id.get() or "",
+                traceparent=traceparent,
+            )
+        except RecordTooLarge as error:
+            raise Problem(413, "Too large", str(error)) from error
+        except Unavailable as error:
+            log.warning("request.not_acknowledged", reason=str(error), request=submission.request_id)
+            raise Problem(
+                503,
+                "Outcome unknown",
+                "Kafka did not acknowledge in time, so the outcome is unknown. "
+                f"Repeat with request id {submission.request_id}: repeating is safe.",
+                type="outcome_unknown",
+                errors=[{"pointer": "/request_id", "detail": submission.request_id}],
+                headers={"Retry-After": "2"},
+            ) from error
+        return accepted.position

@@ -1,0 +1,119 @@
+"""One live connection: woken by Redis, fed from the store, so nothing that was stored can be passed over in silence."""
+
+import asyncio
+import re
+from datetime import datetime, timedelta
+
+from starlette.websockets import WebSocket
+
+from api.wiring import ApiResources
+from infrastructure.dynamo.inbox import cursor_of
+from infrastructure.redis.live import READ, inbox_channel
+from schemas.base import Record, iso
+from schemas.live import GapFrame, InboxItem, NotificationFrame, ReadFrame
+from schemas.topics import Environment
+
+SEND_S = 5.0
+LOOK_AGAIN_S = 15.0
+PAGE = 100
+CATCH_UP_MOST = 1000
+# Two workers may store in another order than their clocks say: what was stored this long ago is looked at again.
+OVERLAP = timedelta(seconds=10)
+_CURSOR = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)~(dlv_[a-z2-7]{26})?$")
+
+
+class TooSlow(Exception):
+    """The reader did not take a frame in time; it is dropped, never buffered for."""
+
+
+class LiveConnection:
+    """Sends what is new to one reader. `with_cursor` readers also get gap and read frames; old clients only items."""
+
+    def __init__(
+        self, websocket: WebSocket, resources: ApiResources, environment: Environment, person: str, *, with_cursor: bool
+    ) -> None:
+        self._websocket = websocket
+        self._resources = resources
+        self._environment = environment
+        self._person = person
+        self._with_cursor = with_cursor
+        self._sent: dict[str, str] = {}
+        self._after = ""
+
+    async def run(self, cursor: str | None, now: datetime) -> None:
+        """From the reader's cursor, else from now, until cancelled; raises `TooSlow`."""
+        async with self._resources.wakeups.listen(inbox_channel(self._environment, self._person)) as wakeups:
+            await self._start(cursor, now)
+            while True:
+                await self._send_new()
+                message = await _next(wakeups)
+                if message is not None and message.startswith(READ) and self._with_cursor:
+                    await self._send_read(message.removeprefix(READ))
+
+    async def _start(self, cursor: str | None, now: datetime) -> None:
+        """A cursor that cannot be followed is answered by a gap and what is there now, never by silence."""
+        known = _CURSOR.match(cursor) if cursor else None
+        if cursor and (known is None or await self._too_much_since(cursor)):
+            await self._send_gap()
+        if known is not None and cursor:
+            self._after = cursor
+            return
+        # from now on: what is there already is known to the reader by its list
+        self._after = cursor_of(now, "")
+        before = cursor_of(now - OVERLAP, "")
+        for item in await self._since(before):
+            if item.created_at <= now:
+                self._sent[item.id] = item.cursor
+
+    async def _too_much_since(self, cursor: str) -> bool:
+        return len(await self._since(cursor, CATCH_UP_MOST + 1)) > CATCH_UP_MOST
+
+    async def _send_gap(self) -> None:
+        newest = await self._resources.stores.inbox.newest(self._environment, self._person, before=None, limit=20)
+        unread = await self._resources.stores.inbox.unread(self._environment, self._person)
+        items = [NotificationFrame.of(item) for item in newest]
+        await self._send(GapFrame(snapshot={"unread": unread, "items": items}))
+
+    async def _send_new(self) -> None:
+        while True:
+            found = await self._since(_before(self._after, OVERLAP), PAGE)
+            fresh = [item for item in found if item.id not in self._sent]
+            for item in fresh:
+                await self._send(NotificationFrame.of(item))
+                self._sent[item.id] = item.cursor
+                self._after = max(self._after, item.cursor)
+            self._forget()
+            if len(found) < PAGE or not fresh:
+                return
+
+    def _forget(self) -> None:
+        """Remembers only what the next look can still bring."""
+        horizon = _before(self._after, OVERLAP)
+        self._sent = {item: cursor for item, cursor in self._sent.items() if cursor >= horizon}
+
+    async def _send_read(self, ids: str) -> None:
+        unread = await self._resources.stores.inbox.unread(self._environment, self._person)
+        await self._send(ReadFrame(ids=tuple(filter(None, ids.split(","))), unread=unread))
+
+    async def _since(self, cursor: str, limit: int = PAGE) -> list[InboxItem]:
+        return await self._resources.stores.inbox.since(self._environment, self._person, after=cursor, limit=limit)
+
+    async def _send(self, frame: Record) -> None:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await self._websocket.send_text(frame.model_dump_json())
+        except TimeoutError as error:
+            raise TooSlow from error
+
+
+def _before(cursor: str, span: timedelta) -> str:
+    moment = datetime.fromisoformat(cursor.split("~", 1)[0])
+    return f"{iso(moment - span)}~"
+
+
+async def _next(wakeups: asyncio.Queue[str]) -> str | None:
+    """The next message; None after a while, because a wake-up may be lost."""
+    try:
+        return await asyncio.wait_for(wakeups.get(), LOOK_AGAIN_S)
+    except TimeoutError:
+        return None

@@ -1,0 +1,51 @@
+"""The API's application: routes in, resources opened with it and closed after it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from asgi_correlation_id import CorrelationIdMiddleware
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+
+from api.measuring import MeasuringMiddleware
+from api.problems import install_problems
+from api.routes import auth, health, inbox, legacy, live, notifications, ops, pages
+from api.wiring import open_api_resources
+from infrastructure.settings import Settings
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Connects to nothing before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_api_resources(settings) as resources:
+            app.state.resources = resources
+            app.state.on_login = resources.learn
+            yield
+
+    app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    install_problems(app)
+    # inbox before notifications: `/unread` must not be read as an id
+    for module in (auth, inbox, notifications, live, ops, legacy, health, pages):
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Correlation-ID"],
+        expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Correlation-ID"],
+    )
+    app.add_middleware(MeasuringMiddleware)
+    app.add_middleware(CorrelationIdMiddleware, header_name="X-Correlation-ID", validator=_is_harmless)
+    return app
+
+
+def _is_harmless(correlation: str) -> bool:
+    """It travels through headers and logs: short, and nothing but letters, digits and a few marks."""
+    return 0 < len(correlation) <= 128 and all((each.isalnum() and each.isascii()) or each in "-_.:" for each in correlation)

@@ -1,0 +1,105 @@
+"""`WS /ws/notifications`: the identity comes from the session or the token, never from the URL."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect, WebSocketException
+from pydantic import TypeAdapter, ValidationError
+
+from api.auth import EXPIRED, NOT_YOURS, user_of_socket
+from api.live import LiveConnection, TooSlow
+from api.wiring import ApiResources
+from infrastructure.auth.user import User
+from infrastructure.metrics import LIVE_CONNECTIONS
+from schemas.requests import Slug
+
+log = structlog.get_logger()
+
+router = APIRouter(tags=["live"])
+
+TOO_SLOW, TRY_LATER = 1013, 1012
+CHECK_IDENTITY_EVERY_S = 15.0
+_TOPICS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[Slug, ...])
+
+
+@router.websocket("/ws/notifications")
+async def notifications(
+    websocket: WebSocket,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    user_id: Annotated[str | None, Query(max_length=255)] = None,
+    topics: Annotated[str | None, Query(max_length=2000)] = None,
+) -> None:
+    """Frames of design `live`; `cursor` (empty: from now on) asks for gap and read frames too.
+
+    `user_id` and `topics` are the older client's: the one must be the caller's own, the other subscribes the caller.
+    """
+    user = await user_of_socket(websocket)
+    if user is None:
+        raise WebSocketException(EXPIRED)
+    if user_id is not None and user_id != user.id:
+        raise WebSocketException(NOT_YOURS)
+    house: ApiResources = websocket.app.state.resources
+    environment = house.settings.default_environment
+    if topics:
+        await house.stores.contacts.subscribe(environment, user.id, _read_topics(topics))
+    connection = LiveConnection(websocket, house, environment, user.id, with_cursor=cursor is not None)
+    now = datetime.now(UTC)
+    await websocket.accept()
+    with LIVE_CONNECTIONS.labels("websocket").track_inprogress():
+        await _until_it_ends(websocket, user, connection.run(cursor or None, now))
+
+
+def _read_topics(text: str) -> tuple[str, ...]:
+    try:
+        return _TOPICS.validate_python([name for name in text.split(",") if name][:100])
+    except ValidationError as error:
+        raise WebSocketException(NOT_YOURS) from error
+
+
+async def _until_it_ends(websocket: WebSocket, user: User, feeding: Coroutine[None, None, None]) -> None:
+    """Whatever happens first: the client leaves, its login ends, it is too slow, or our floor is out."""
+    tasks = [
+        asyncio.create_task(feeding),
+        asyncio.create_task(_until_it_leaves(websocket)),
+        asyncio.create_task(_until_login_ends(websocket, user)),
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await _close(websocket, next(iter(done)))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _close(websocket: WebSocket, ended: asyncio.Task[None]) -> None:
+    error = ended.exception()
+    if error is None or isinstance(error, WebSocketDisconnect):
+        return
+    code = TRY_LATER
+    if isinstance(error, TooSlow):
+        code = TOO_SLOW
+    elif isinstance(error, WebSocketException):
+        code = error.code
+    else:
+        log.warning("live.interrupted", error=type(error).__name__)
+    await websocket.close(code)
+
+
+async def _until_it_leaves(websocket: WebSocket) -> None:
+    """Clients have nothing to say; what they say all the same is read and forgotten."""
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+
+
+async def _until_login_ends(websocket: WebSocket, user: User) -> None:
+    while True:
+        await asyncio.sleep(CHECK_IDENTITY_EVERY_S)
+        now = await user_of_socket(websocket)
+        if now is None or now.id != user.id:
+            raise WebSocketException(EXPIRED)

@@ -1,0 +1,160 @@
+"""Sending, and what became of it."""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+
+from api.auth import CurrentUser, requires
+from api.envelope import ok
+from api.intake import Intake, Receipt, producer_of, read_submission
+from api.problems import Problem
+from api.status import read_status, settled_within
+from api.wiring import ApiResources
+from infrastructure.auth.user import User
+from schemas.cloudevents import TRACEPARENT
+from schemas.requests import MAX_REQUEST_BYTES, NotificationRequest
+from schemas.topics import Environment, group
+
+router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
+
+MAX_WAIT_S = 5.0
+_WAIT = re.compile(r"\bwait=(\d{1,3})\b")
+_ID = Path(pattern=r"^ntf_[a-z2-7]{26}$")
+
+
+def the_resources(request: Request) -> ApiResources:
+    resources: ApiResources = request.app.state.resources
+    return resources
+
+
+House = Annotated[ApiResources, Depends(the_resources)]
+CanSend = Annotated[User, Depends(requires("notifications:send"))]
+
+
+def the_environment(house: House, environment: Annotated[Environment | None, Query()] = None) -> Environment:
+    """The environment a reader means; this deployment's default when none is named."""
+    wanted = environment or house.settings.default_environment
+    if wanted not in house.settings.environments:
+        raise Problem(404, "Not found", f"This deployment serves {', '.join(house.settings.environments)}.")
+    return wanted
+
+
+InEnvironment = Annotated[Environment, Depends(the_environment)]
+
+_BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": NotificationRequest.model_json_schema()}}}
+}
+
+
+async def bounded_body(request: Request) -> bytes:
+    """The body, refused as soon as it is longer than a request may be."""
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > MAX_REQUEST_BYTES:
+            raise Problem(413, "Too large", f"A request may have {MAX_REQUEST_BYTES} bytes.")
+    return bytes(received)
+
+
+@router.post("", status_code=202, operation_id="send", openapi_extra=_BODY)
+async def send(
+    request: Request,
+    response: Response,
+    caller: CanSend,
+    house: House,
+    idempotency_key: Annotated[str | None, Header(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")] = None,
+    prefer: Annotated[str | None, Header(max_length=200)] = None,
+) -> dict[str, Any]:
+    """Accepts a request: 202 once Kafka has it. With `Prefer: wait=5` (RFC 7240) 200 and the outcome, if known in time."""
+    settings = house.settings
+    body = await bounded_body(request)
+    submission = read_submission(body, idempotency_key, caller, settings.default_environment, settings.environments)
+    receipt = await Intake(house).accept(submission, request.headers.get(TRACEPARENT, ""))
+    response.headers["Location"] = f"/api/v1/notifications/{submission.notification_id}?environment={submission.environment}"
+    if receipt.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    if (seconds := _wait_of(prefer)) > 0:
+        response.headers["Preference-Applied"] = f"wait={seconds:g}"
+        found = await settled_within(house, submission.environment, submission.notification_id, seconds)
+        if found is not None:
+            response.status_code = 200
+            return ok(_accepted(receipt) | found, "The outcome is known.")
+    return ok(_accepted(receipt), "Accepted: Kafka has it.")
+
+
+def _wait_of(prefer: str | None) -> float:
+    found = _WAIT.search(prefer or "")
+    return min(float(found[1]), MAX_WAIT_S) if found else 0.0
+
+
+def _accepted(receipt: Receipt) -> dict[str, Any]:
+    submission = receipt.submission
+    return {
+        "notification_id": submission.notification_id,
+        "request_id": submission.request_id,
+        "environment": submission.environment,
+        "status": "ACCEPTED",
+        "position": receipt.position.model_dump(),
+    }
+
+
+def _may_read(user: User, found: dict[str, Any]) -> bool:
+    """Whoever sent it, whoever it reaches, and operators."""
+    recipients = {delivery["recipient"] for delivery in found["deliveries"]}
+    return found["producer"] == producer_of(user) or user.id in recipients or user.may("ops:read")
+
+
+def _seen_by(user: User, found: dict[str, Any]) -> dict[str, Any]:
+    """A recipient sees their own deliveries only; who else got it is the sender's business."""
+    if found["producer"] == producer_of(user) or user.may("ops:read"):
+        return found
+    own = [delivery for delivery in found["deliveries"] if delivery["recipient"] == user.id]
+    return found | {"deliveries": own, "counts": {}}
+
+
+async def _readable(house: ApiResources, user: User, environment: Environment, notification_id: str) -> dict[str, Any]:
+    found = await read_status(house, environment, notification_id)
+    if found is not None and _may_read(user, found):
+        return _seen_by(user, found)
+    seen = await house.seen.get(environment, notification_id) if found is None else None
+    if seen is not None and seen.producer == producer_of(user):
+        return {
+            "notification_id": notification_id,
+            "request_id": seen.request_id,
+            "environment": environment,
+            "status": "ACCEPTED",
+            "position": seen.position.model_dump(),
+            "counts": {},
+            "deliveries": [],
+        }
+    raise _not_known_yet(house, environment)
+
+
+def _not_known_yet(house: ApiResources, environment: Environment) -> Problem:
+    """Nobody's, somebody else's and not yet routed look alike; the lag of route says whether waiting may help."""
+    lags = {report.group: report.lag for report in house.lag.report}
+    lag = lags.get(group(environment, "route"))
+    detail = "No notification of yours has this id"
+    detail += f"; route has {lag} requests still to read, it may be among them." if lag else "."
+    return Problem(404, "Not found", detail, type="not_known_yet")
+
+
+@router.get("/{notification_id}", operation_id="getNotification")
+async def get(
+    notification_id: Annotated[str, _ID], user: CurrentUser, house: House, environment: InEnvironment
+) -> dict[str, Any]:
+    """What became of it: every planned delivery with its state and reason."""
+    return ok(await _readable(house, user, environment, notification_id))
+
+
+@router.get("/{notification_id}/timeline", operation_id="getTimeline")
+async def timeline(
+    notification_id: Annotated[str, _ID], user: CurrentUser, house: House, environment: InEnvironment
+) -> dict[str, Any]:
+    """Every step with its place in Kafka, its attempt, and what the provider answered."""
+    found = await _readable(house, user, environment, notification_id)
+    visible = {delivery["delivery_id"] for delivery in found["deliveries"]} | {None}
+    events = await house.stores.timeline.of(environment, notification_id)
+    shown = [event.model_dump(mode="json", exclude_none=True) for event in events if event.delivery_id in visible]
+    return ok({"notification_id": notification_id, "events": shown})

@@ -1,0 +1,90 @@
+"""What became of a notification, put together from its row, the ledger and the timeline; and waiting for it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from api.wiring import ApiResources
+from infrastructure.redis.live import outcome_channel
+from schemas.deliveries import Delivery
+from schemas.plan import Notification, PlannedDelivery
+from schemas.topics import Environment
+
+LOOK_AGAIN_S = 1.0
+
+
+def line_state(line: PlannedDelivery, rows: dict[str, Delivery]) -> str:
+    row = rows.get(line.delivery_id)
+    if row is not None:
+        return row.state
+    return "SKIPPED" if line.skipped else "PENDING"
+
+
+def status_of(notification: Notification, rows: Sequence[Delivery]) -> dict[str, Any]:
+    """Every planned delivery with its state; `status` is SETTLED once nothing more will be tried."""
+    known = {row.delivery_id: row for row in rows}
+    states = {line.delivery_id: line_state(line, known) for line in notification.plan.lines}
+    counts = Counter(states.values())
+    open_states = counts.keys() & {"PENDING", "IN_FLIGHT", "RETRY"}
+    return {
+        "notification_id": notification.notification_id,
+        "request_id": notification.request_id,
+        "environment": notification.environment,
+        "producer": notification.producer,
+        "type": notification.plan.type,
+        "status": "DELIVERING" if open_states else "SETTLED",
+        "accepted_at": notification.accepted_at,
+        "counts": dict(counts),
+        "deliveries": [_delivery(line, known, states) for line in notification.plan.lines],
+    }
+
+
+def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[str, str]) -> dict[str, Any]:
+    row = known.get(line.delivery_id)
+    return {
+        "delivery_id": line.delivery_id,
+        "recipient": line.recipient,
+        "channel": line.channel,
+        "state": states[line.delivery_id],
+        "attempt": row.attempt if row else 0,
+        "reason": row.reason if row else line.skipped,
+        "answer": row.answer if row else None,
+        "provider_id": row.provider_id if row else None,
+        "next_at": row.next_at if row else None,
+        "updated_at": row.updated_at if row else None,
+    }
+
+
+async def read_status(resources: ApiResources, environment: Environment, notification_id: str) -> dict[str, Any] | None:
+    """None while route has not stored the plan."""
+    notification = await resources.stores.notifications.get(environment, notification_id)
+    if notification is None:
+        return None
+    return status_of(notification, await resources.stores.deliveries.of(environment, notification_id))
+
+
+async def settled_within(
+    resources: ApiResources, environment: Environment, notification_id: str, seconds: float
+) -> dict[str, Any] | None:
+    """The status once nothing more will be tried; None when that is not so in time."""
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            resources.wakeups.listen(outcome_channel(environment, notification_id)) as changed,
+        ):
+            while True:
+                found = await read_status(resources, environment, notification_id)
+                if found is not None and found["status"] == "SETTLED":
+                    return found
+                await _next(changed)
+    except TimeoutError:
+        return None
+
+
+async def _next(changed: asyncio.Queue[str]) -> None:
+    """The next wake-up; one may be lost, so looking again now and then is part of it."""
+    try:
+        await asyncio.wait_for(changed.get(), LOOK_AGAIN_S)
+    except TimeoutError:
+        return

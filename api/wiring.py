@@ -1,0 +1,52 @@
+"""What the API's process holds open, beyond what every process does."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from infrastructure.auth.bearer import BearerVerifier
+from infrastructure.auth.credentials import open_credentials
+from infrastructure.auth.login import LoginClient
+from infrastructure.auth.renewal import LiveSessions
+from infrastructure.auth.user import User
+from infrastructure.kafka.connection import connection
+from infrastructure.kafka.lag_watch import LagWatch, open_lag_watch
+from infrastructure.redis.seen import SeenRequests
+from infrastructure.redis.wakeups import Wakeups, open_wakeups
+from infrastructure.resources import Resources, open_resources
+from infrastructure.settings import Settings
+from schemas.plan import Contact
+
+
+@dataclass(frozen=True)
+class ApiResources(Resources):
+    sessions: LiveSessions
+    login: LoginClient
+    bearer: BearerVerifier
+    seen: SeenRequests
+    wakeups: Wakeups
+    lag: LagWatch
+
+    async def learn(self, user: User) -> None:
+        """What a login proved about a person becomes their contact in every environment served."""
+        contact = Contact(
+            person=user.id, email=user.email or None, email_verified=user.email_verified, name=user.name or None
+        )
+        for environment in self.settings.environments:
+            await self.stores.contacts.learn(environment, contact)
+
+
+@asynccontextmanager
+async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
+    async with AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(open_resources(settings))
+        credentials = open_credentials(settings, shared.redis)
+        yield ApiResources(
+            **vars(shared),
+            sessions=credentials.sessions,
+            login=credentials.login,
+            bearer=credentials.bearer,
+            seen=SeenRequests(shared.redis, settings.idempotency_ttl_seconds),
+            wakeups=await stack.enter_async_context(open_wakeups(shared.redis)),
+            lag=await stack.enter_async_context(open_lag_watch(connection(settings))),
+        )
