@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
+from api.cookies import Cookies
 from api.measuring import MeasuringMiddleware
 from api.problems import install_problems
 from api.routes import auth, health, inbox, legacy, live, notifications, ops, pages
@@ -19,7 +20,8 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Connects to nothing before its lifespan begins."""
+    """Connects to nothing before its lifespan begins; refuses a base URL that would send the session cookie in the clear."""
+    Cookies(settings.base_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -41,6 +41,7 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
     async with AsyncExitStack() as stack:
         shared = await stack.enter_async_context(open_resources(settings))
         credentials = open_credentials(settings, shared.redis)
+        await credentials.login.check()
         yield ApiResources(
             **vars(shared),
             sessions=credentials.sessions,

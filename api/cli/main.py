@@ -3,8 +3,16 @@
 import typer
 
 from api.cli.lag import lag
+from api.cli.setup import setup
+from api.cli.trace import trace
 
-app = typer.Typer(name="carillon", help="Event-driven notifications on Kafka.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    name="carillon",
+    help="Event-driven notifications on Kafka.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks would print local values
+)
 
 
 @app.callback()
@@ -13,6 +21,8 @@ def carillon() -> None:
 
 
 app.command()(lag)
+app.command()(trace)
+app.command()(setup)
 
 
 def run() -> None:

@@ -11,11 +11,13 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from api.legacy_door import ADMITTED, DEPRECATED, LegacyClient, door_of
-from api.problems import Problem
+from api.problems import RETRY_AFTER_S, Problem
 from infrastructure.auth.legacy import LegacyCaller, derived_request_id
+from infrastructure.kafka.entrance import Accepted
 from infrastructure.redis.clearing import clear_acknowledged, stream_status
 from schemas import topics
 from schemas.legacy import LOW_STOCK_STREAM, from_publish
+from schemas.outcomes import Unavailable
 from schemas.pointers import field_errors
 from schemas.requests import NotificationRequest
 from schemas.topics import Environment
@@ -36,15 +38,7 @@ async def publish(environment: str, message: str, client: LegacyClient, request:
     first = await replays.first_answer(same)
     if first is not None:
         return _answer(first, {"Idempotent-Replayed": "true"})
-    resources = request.app.state.resources
-    accepted = await resources.entrance.submit(
-        _notification(message, request_id),
-        environment=served,
-        producer=resources.settings.legacy_producer,
-        request_id=request_id,
-        correlation_id=request_id,
-        traceparent=request.headers.get("traceparent", ""),
-    )
+    accepted = await _submit(_notification(message, request_id), served, request_id, request)
     answer = {
         "status": "published",
         "environment": served,
@@ -110,6 +104,27 @@ def _notification(message: str, request_id: str) -> NotificationRequest:
     except ValidationError as error:
         errors = [{"pointer": found.pointer, "detail": found.detail} for found in field_errors(error)]
         raise Problem(422, "Invalid message", "See errors.", errors=errors, headers=DEPRECATED) from error
+
+
+async def _submit(
+    notification: NotificationRequest, environment: Environment, request_id: str, request: Request
+) -> Accepted:
+    resources = request.app.state.resources
+    try:
+        accepted: Accepted = await resources.entrance.submit(
+            notification,
+            environment=environment,
+            producer=resources.settings.legacy_producer,
+            request_id=request_id,
+            correlation_id=request_id,
+            traceparent=request.headers.get("traceparent", ""),
+        )
+    except Unavailable as error:
+        log.warning("legacy.unacknowledged", request_id=request_id, reason=str(error))
+        detail = f"Kafka has not acknowledged it in time; it may still land. Repeat it with Idempotency-Key {request_id}."
+        headers = {**DEPRECATED, "Retry-After": str(RETRY_AFTER_S)}
+        raise Problem(503, "Outcome unknown", detail, headers=headers) from error
+    return accepted
 
 
 def _streams(environment: Environment, request: Request) -> list[str]:

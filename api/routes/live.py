@@ -21,7 +21,7 @@ log = structlog.get_logger()
 router = APIRouter(tags=["live"])
 
 TOO_SLOW, TRY_LATER = 1013, 1012
-CHECK_IDENTITY_EVERY_S = 15.0
+CHECK_IDENTITY_EVERY_S = 5.0  # a logout elsewhere ends this socket within that time
 _TOPICS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[Slug, ...])
 
 

@@ -106,9 +106,11 @@ class Processes:
         self.children.append(child)
         return child
 
-    async def run_to_end(self, name: str, argv: Sequence[str | Path], *, cwd: Path) -> None:
+    async def run_to_end(
+        self, name: str, argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         """For a step that has to succeed before the next."""
-        step = await self.start(name, argv, cwd=cwd)
+        step = await self.start(name, argv, cwd=cwd, env=env)
         code = await step.process.wait()
         self.children.remove(step)
         if code:

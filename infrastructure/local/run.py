@@ -75,7 +75,10 @@ async def _serve(root: Path) -> None:
             print(f"They serve after {time.monotonic() - began:.1f} s. Starting Carillon …", flush=True)
             env = {**outside, **variables, "PYTHONUNBUFFERED": "1"}
             # The stand-in for logins keeps its own values, also while real logins are used and it idles.
-            await _start_stand_ins(processes, root, {**env, **login_variables(ports, kept)})
+            await together(
+                _start_stand_ins(processes, root, {**env, **login_variables(ports, kept)}),
+                processes.run_to_end("demo", _module("infrastructure.local.demo"), cwd=root, env=env),
+            )
             workers = await _start_carillon(processes, root, env, ports)
             await after_ready(variables, _notes(elsewhere), local / "log")
             await _watch(processes, workers)

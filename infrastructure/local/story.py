@@ -13,7 +13,7 @@ FOLLOW_S = 0.1
 
 
 def as_line(logged: str) -> str | None:
-    """`12:30:01  slack  sent  ntf_… to ana` for a settled delivery, None for every other log line."""
+    """`12:30:01  in_app  SENT  to ana  ntf_…  notifications.dev.in-app/0/7` for a settled delivery, else None."""
     try:
         event = json.loads(logged)
     except ValueError:
@@ -21,7 +21,9 @@ def as_line(logged: str) -> str | None:
     if not isinstance(event, dict) or event.get("event") != "delivery.settled":
         return None
     when = str(event.get("timestamp", ""))[11:19]
-    told = [when, event.get("channel"), event.get("outcome"), event.get("reason"), event.get("notification")]
+    recipient = f"to {event.get('recipient')}"
+    told = [when, event.get("channel"), event.get("state"), recipient, event.get("reason"), event.get("answer")]
+    told += [event.get("notification"), event.get("at")]
     return CONTROL.sub("?", "  ".join(str(part) for part in told if part))
 
 

@@ -219,6 +219,7 @@ async def test_without_kafka_the_answer_is_503_and_a_repeat_is_not_taken_for_a_r
     assert away.status_code == 503
     assert "Retry-After" in away.headers
     assert back.status_code == 200
+    assert back.json()["request_id"] in away.json()["detail"]
     assert "Idempotent-Replayed" not in back.headers
 
 

@@ -1,0 +1,90 @@
+"""`carillon trace ID`: one notification's whole way, from the store, in a terminal."""
+# pylint: disable=import-outside-toplevel  # `--help` needs none of it
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli.environment import settings_here, stop
+
+if TYPE_CHECKING:
+    from infrastructure.settings import Settings
+    from schemas.events import StatusEvent
+
+UNKNOWN = 1
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="A notification id: ntf_…")]
+Environment = Annotated[str, typer.Option("--environment", "-e", help="Where it was sent; DEFAULT_ENVIRONMENT if not said.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
+
+
+def trace(notification_id: Id, environment: Environment = "", as_json: Json = False) -> None:
+    """What became of a notification: every delivery, every attempt, every place in Kafka.
+
+    Exit code 0: it was found. 1: no notification has this id. 2: the store does not answer.
+    """
+    from schemas.outcomes import Unavailable
+
+    settings = settings_here()
+    try:
+        found = asyncio.run(_read(settings, environment or settings.default_environment, notification_id))
+    except Unavailable as error:
+        stop(f"The store cannot be read: {error}. Check AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB and the credentials.")
+    if found is None:
+        typer.echo(f"No notification {notification_id} in {environment or settings.default_environment}.", err=True)
+        raise typer.Exit(UNKNOWN)
+    status, events = found
+    if as_json:
+        shown = [event.model_dump(mode="json", exclude_none=True) for event in events]
+        typer.echo(json.dumps(status | {"events": shown}, default=str))
+        return
+    for line in _lines(status, events):
+        typer.echo(line)
+
+
+async def _read(
+    settings: "Settings", environment: str, notification_id: str
+) -> "tuple[dict[str, Any], list[StatusEvent]] | None":
+    from api.status import status_of
+    from infrastructure.dynamo.client import open_dynamo
+    from infrastructure.resources import Stores
+
+    async with open_dynamo(settings) as dynamo:
+        stores = Stores.on(dynamo)
+        notification = await stores.notifications.get(environment, notification_id)
+        if notification is None:
+            return None
+        rows = await stores.deliveries.of(environment, notification_id)
+        events = await stores.timeline.of(environment, notification_id)
+        return status_of(notification, rows) | {"origin": notification.origin}, events
+
+
+def _lines(status: dict[str, Any], events: "list[StatusEvent]") -> list[str]:
+    counts = ", ".join(f"{state} {count}" for state, count in sorted(status["counts"].items()))
+    lines = [
+        f"{status['notification_id']}  {status['status']}  {counts}",
+        f"  request {status['request_id']} of {status['producer']}, type {status['type']}",
+        f"  {_time(status['accepted_at'])}  accepted   {status['origin']}",
+    ]
+    lines += [_step(event) for event in events]
+    waiting = [each for each in status["deliveries"] if each["state"] in ("PENDING", "IN_FLIGHT", "RETRY")]
+    lines += [f"  still to come: {each['channel']} to {each['recipient']}, {each['state']}" for each in waiting]
+    return lines
+
+
+def _step(event: "StatusEvent") -> str:
+    details = [
+        f"{event.channel} to {event.recipient}" if event.channel else "",
+        f"attempt {event.attempt + 1}" if event.channel and event.event != "skipped" else "",
+        event.reason or "",
+        f"answer {event.answer}" if event.answer else "",
+        f"next {_time(event.next_at)}" if event.next_at else "",
+        str(event.origin) if event.origin else "",
+    ]
+    return f"  {_time(event.at)}  {event.event:<10} " + ", ".join(detail for detail in details if detail)
+
+
+def _time(moment: Any) -> str:
+    return f"{moment:%H:%M:%S.%f}"[:-3]

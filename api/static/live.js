@@ -1,0 +1,66 @@
+// One WebSocket that is always either open or on its way back, and knows how far it has read.
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+const EXPIRED = 4401;
+const NOT_YOURS = 4403;
+
+export class Live {
+  #onFrame;
+  #onState;
+  #cursor;
+  #socket = null;
+  #timer = null;
+  #failures = 0;
+
+  // onState hears "connecting", "open", "waiting", or "ended" when the login is over.
+  constructor({ cursor, onFrame, onState }) {
+    this.#cursor = cursor;
+    this.#onFrame = onFrame;
+    this.#onState = onState;
+    addEventListener("online", () => this.#hurry());
+    addEventListener("offline", () => this.#socket?.close());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
+    this.#connect();
+  }
+
+  #connect() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#onState("connecting");
+    const address = new URL("/ws/notifications", location.href);
+    address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    address.searchParams.set("cursor", this.#cursor);
+    const socket = new WebSocket(address);
+    this.#socket = socket;
+    socket.addEventListener("open", () => {
+      this.#failures = 0;
+      this.#onState("open");
+    });
+    socket.addEventListener("message", ({ data }) => this.#take(JSON.parse(data)));
+    socket.addEventListener("close", ({ code }) => this.#closed(code));
+  }
+
+  #take(frame) {
+    if (frame.cursor) this.#cursor = frame.cursor;
+    if (frame.type === "gap") this.#cursor = frame.snapshot?.items?.[0]?.cursor ?? "";
+    this.#onFrame(frame);
+  }
+
+  #closed(code) {
+    this.#socket = null;
+    if (code === EXPIRED || code === NOT_YOURS) {
+      this.#onState("ended");
+      return;
+    }
+    // full jitter: many tabs that lost one server do not come back in one instant
+    const most = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures);
+    this.#failures += 1;
+    this.#timer = setTimeout(() => this.#connect(), Math.random() * most);
+    this.#onState("waiting");
+  }
+
+  #hurry() {
+    if (this.#timer !== null) this.#connect();
+  }
+}

@@ -1,0 +1,42 @@
+"""`python -m infrastructure.local.demo`: Kafka topics, tables, and the demo people with their addresses."""
+
+import asyncio
+import sys
+
+from infrastructure.dynamo.client import open_dynamo
+from infrastructure.dynamo.contacts import ContactStore
+from infrastructure.dynamo.tables import create_tables
+from infrastructure.kafka.topics import create_topics
+from infrastructure.settings import Settings
+from schemas.legacy import LOW_STOCK
+from schemas.outcomes import Unavailable
+from schemas.plan import Contact
+
+PEOPLE = {"ana": "Ana Demo", "ben": "Ben Demo", "user123": "User 123"}
+
+
+async def prepare(settings: Settings) -> None:
+    """Idempotent: what is there stays as it is."""
+    await asyncio.gather(create_topics(settings), _stores(settings))
+
+
+async def _stores(settings: Settings) -> None:
+    await create_tables(settings)
+    async with open_dynamo(settings) as dynamo:
+        contacts = ContactStore(dynamo)
+        for environment in settings.environments:
+            for person, name in PEOPLE.items():
+                contact = Contact(person=person, name=name, email=f"{person}@example.com", email_verified=True)
+                await contacts.learn(environment, contact)
+            await contacts.subscribe(environment, "ana", (LOW_STOCK,))
+
+
+def main() -> None:
+    try:
+        asyncio.run(prepare(Settings()))
+    except Unavailable as error:
+        sys.exit(f"The local stack could not be prepared: {error}")
+
+
+if __name__ == "__main__":
+    main()

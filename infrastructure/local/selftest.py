@@ -1,0 +1,93 @@
+"""The self-test of `make run`: one notification through each entrance to Ana's inbox, timed by what the store says."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+
+import httpx2
+from redis.asyncio import Redis
+
+from infrastructure.kafka.producer import open_publisher
+from infrastructure.local.processes import CannotStart
+from infrastructure.ports import Outgoing
+from infrastructure.settings import Settings
+from schemas import topics
+
+PERSON = "ana"
+WITHIN_S = 20.0
+LOOK_EVERY_S = 0.01
+
+Send = Callable[[str], Awaitable[None]]
+
+
+class SelfTest:
+    """Speaks to the running system from outside, as its users do."""
+
+    def __init__(self, http: httpx2.AsyncClient, settings: Settings, token: str) -> None:
+        self._http = http
+        self._settings = settings
+        self._environment = settings.default_environment
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def run(self) -> dict[str, float]:
+        """Milliseconds from handing in to the stored inbox item, per entrance; raises `CannotStart` when one fails."""
+        redis = Redis.from_url(self._settings.redis_url.get_secret_value())
+        async with redis, open_publisher(self._settings) as publisher:
+
+            async def raw(mark: str) -> None:
+                body = json.dumps({"to": PERSON, "message": mark, "channels": ["in_app"]}).encode()
+                await publisher.publish(Outgoing(topics.requests(self._environment), PERSON, body))
+
+            async def bridge(mark: str) -> None:
+                body = json.dumps({"to": PERSON, "message": mark, "channels": ["in_app"]})
+                await redis.xadd(f"notifications:{self._environment}", {"data": body})
+
+            entrances: dict[str, Send] = {"HTTP API": self._post, "raw Kafka": raw, "Redis stream": bridge}
+            return {name: await self._timed(name, send) for name, send in entrances.items()}
+
+    async def _post(self, mark: str) -> None:
+        body = {"to": PERSON, "message": mark, "channels": ["in_app"]}
+        answer = await self._http.post("/api/v1/notifications", json=body, headers=self._headers)
+        if answer.status_code != 202:
+            raise CannotStart(f"The self-test was refused by the API: {answer.status_code} {answer.text}")
+
+    async def _timed(self, name: str, send: Send) -> float:
+        mark = f"Self-test by {name}, {uuid.uuid4().hex[:8]}"
+        began = time.perf_counter()
+        await send(mark)
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                while not await self._arrived(mark):  # noqa: ASYNC110 - asked over HTTP, as a client would
+                    await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError:
+            raise CannotStart(f"The self-test through the entrance {name} did not arrive within {WITHIN_S:.0f} s") from None
+        return (time.perf_counter() - began) * 1000
+
+    async def _arrived(self, mark: str) -> bool:
+        answer = await self._http.get("/api/v1/notifications/?limit=5", headers=self._headers)
+        return any(item["message"] == mark for item in answer.json()["data"])
+
+
+async def bearer_token(http: httpx2.AsyncClient, variables: Mapping[str, str], person: str) -> str:
+    """A token of the local identity provider; with real logins elsewhere there is none, and no self-test."""
+    form = {
+        "grant_type": "password",
+        "username": person,
+        "password": person,
+        "client_id": variables["AUTH0_CLIENT_ID"],
+        "client_secret": variables["AUTH0_CLIENT_SECRET"],
+        "audience": variables["AUTH0_AUDIENCE"],
+        "scope": "openid",
+    }
+    answer = await http.post(f"{variables['AUTH0_ISSUER']}oauth/token", data=form)
+    token: str = answer.raise_for_status().json()["access_token"]
+    return token
+
+
+async def self_test(variables: Mapping[str, str], settings: Settings) -> tuple[str, dict[str, float]]:
+    """A token that works until tomorrow, and the figures."""
+    async with httpx2.AsyncClient(base_url=f"http://localhost:{variables['PORT']}", timeout=10) as http:
+        token = await bearer_token(http, variables, PERSON)
+        return token, await SelfTest(http, settings, token).run()
