@@ -3,17 +3,21 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic import TypeAdapter, ValidationError
+
 from infrastructure.ports import Received
 from schemas import cloudevents, topics
 from schemas.events import FieldError
 from schemas.ids import notification_id, record_request_id
 from schemas.legacy import from_any
 from schemas.pointers import field_errors
-from schemas.requests import NotificationRequest, UnreadableJson, read_object
+from schemas.requests import NotificationRequest, RequestId, UnreadableJson, read_object
 from schemas.seal import is_sealed
 from schemas.topics import Environment
 
 RAW_PRODUCER = "kafka"
+_REQUEST_ID: TypeAdapter[str] = TypeAdapter(RequestId)
+_LATEST_MS = 253_402_300_799_000  # the end of the year 9999
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,19 @@ class Refusal:
     errors: tuple[FieldError, ...]
 
 
+def _is_request_id(text: str) -> bool:
+    try:
+        _REQUEST_ID.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _moment(timestamp_ms: int) -> datetime:
+    """A producer may write any number as its record's time."""
+    return datetime.fromtimestamp(min(max(timestamp_ms, 0), _LATEST_MS) / 1000, UTC)
+
+
 class Arrivals:
     """Reads records of the requests topics. `key` is the entrances' seal key, `raw_producers` the sources let in raw."""
 
@@ -58,30 +75,36 @@ class Arrivals:
         value = record.value or b""
         claimed = headers.get("ce_source", "")
         given_id = headers.get("ce_id", "")
+        usable_id = given_id if _is_request_id(given_id) else ""
         sealed = self._is_sealed(headers, record.topic, given_id, claimed, value)
         producer = claimed if sealed or claimed in self._raw_producers else RAW_PRODUCER
         fallback = record_request_id(record.topic, record.partition, record.offset, record.timestamp_ms, value)
 
-        def refuse(reason: str, *errors: FieldError, request_id: str = given_id or fallback) -> Refusal:
+        def refuse(reason: str, *errors: FieldError, request_id: str = usable_id or fallback) -> Refusal:
             return Refusal(environment, producer, request_id, reason, errors)
 
         if claimed and producer != claimed:
             return refuse("unknown_source", FieldError(pointer="", detail="ce_source is not among RAW_PRODUCERS"))
+        if given_id and not usable_id:
+            return refuse(
+                "invalid", FieldError(pointer="", detail="ce_id: 1 to 200 characters, none of them a control character")
+            )
         try:
             request = NotificationRequest.model_validate(from_any(read_object(value)))
         except UnreadableJson as error:
             return refuse("unreadable", FieldError(pointer="", detail=str(error)))
         except ValueError as error:
             return refuse("invalid", *field_errors(error))
+        request_id = request.request_id or usable_id or fallback
         if request.environment not in (None, environment):
             error_at = FieldError(pointer="/environment", detail=f"the record came to {environment}")
-            return refuse("wrong_environment", error_at, request_id=request.request_id or given_id or fallback)
+            return refuse("wrong_environment", error_at, request_id=request_id)
         return Arrival(
             environment,
             producer,
-            request.request_id or given_id or fallback,
+            request_id,
             request,
-            datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+            _moment(record.timestamp_ms),
             str(record.position),
             headers.get(cloudevents.CORRELATION_ID, "")[:128],
             cloudevents.traceparent_of(headers),

@@ -13,5 +13,7 @@ PUBLISHED_MESSAGES = Counter("published_messages", "Requests acknowledged by Kaf
 IDEMPOTENCY_HITS = Counter("idempotency_hits", "Requests that were known already", ["entrance"])
 DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled", ["channel", "state"])
 GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])
+STORE_CALLS = Counter("carillon_store_calls", "Calls to DynamoDB", ["action"])
+STORE_ITEMS = Counter("carillon_store_items", "Items written to DynamoDB in batches", ["action"])
 WORKER_IN_FLIGHT = Gauge("carillon_worker_in_flight", "Records being worked on", ["group"])
 LIVE_CONNECTIONS = Gauge("carillon_live_connections", "Open live connections", ["kind"])

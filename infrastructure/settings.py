@@ -62,7 +62,6 @@ class Settings(BaseSettings):
     api_token_previous: SecretStr = SecretStr("")
     legacy_producer: str = "legacy"
     hmac_window_s: int = Field(default=300, ge=1)
-    rate_limit_per_minute: int = Field(default=100, ge=1)
     idempotency_ttl_seconds: int = Field(default=604_800, ge=60)
 
     # Kafka
@@ -77,6 +76,7 @@ class Settings(BaseSettings):
     kafka_replication_factor: int = Field(default=1, ge=1)
     raw_producers: CommaSeparated = ()
     kafka_produce_timeout_s: float = Field(default=5.0, gt=0)
+    kafka_session_timeout_s: float = Field(default=10.0, ge=6)
 
     # DynamoDB (credentials and AWS_ENDPOINT_URL_DYNAMODB are read as boto3 reads them)
     aws_region: str = "eu-central-1"

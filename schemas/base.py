@@ -19,7 +19,10 @@ class Record(BaseModel):
 
 
 def to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # the last hours of the year 9999, said in another zone
+        raise ValueError("no moment between the years 1 and 9999") from error
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(to_utc)]

@@ -1,6 +1,8 @@
 """The request: one shape for HTTP bodies and Kafka values alike. Shapes only; the rules are in plan.py and identity.py."""
 
 import json
+import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,6 +20,7 @@ from schemas.topics import Environment, Priority
 MAX_REQUEST_BYTES = 256 * 1024
 MAX_RECIPIENTS = 100
 MAX_NESTING = 32
+MAX_INTEGER = 2**53 - 1  # what every JSON implementation reads alike (RFC 7493 section 2.2)
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f\x7f#]+$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
@@ -97,6 +100,8 @@ def _target(value: Any) -> Any:
         if kind is None:
             raise ValueError(f"a target has one of the keys {', '.join(_TARGETS)}")
         return kind.model_validate(value)
+    if not isinstance(value, Value):
+        raise ValueError("a target is a person's name or an object")  # noqa: TRY004 - pydantic takes it as a wrong value
     return value
 
 
@@ -145,10 +150,37 @@ def _no_constants(name: str) -> Any:
     raise UnreadableJson(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise UnreadableJson("a number is too large")
+    return number
+
+
+def _exact(text: str) -> int:
+    number = int(text)
+    if abs(number) > MAX_INTEGER:
+        raise UnreadableJson(f"an integer is beyond {MAX_INTEGER}; send it as text")
+    return number
+
+
+def _refuse_half_characters(payload: bytes, found: object) -> None:
+    """A lone surrogate can only come as an escape, and no text can be made of it (RFC 7493 section 2.1)."""
+    if b"\\ud" in payload.lower():
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UnreadableJson("a text has half of a surrogate pair") from error
+
+
+# Linear on every input: possessive, and a text without its end is taken up to the last byte.
+_TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+
+
 def _nesting(payload: bytes) -> int:
-    """An upper bound of the nesting depth, counted before anything recursive touches the bytes."""
+    """The nesting depth, counted before anything recursive touches the bytes; brackets inside texts are only text."""
     depth = deepest = 0
-    for byte in payload:
+    for byte in _TEXTS.sub(b"", payload):
         if byte in b"[{":
             depth += 1
             deepest = max(deepest, depth)
@@ -164,11 +196,18 @@ def read_object(payload: bytes) -> dict[str, Any]:
     if _nesting(payload) > MAX_NESTING:
         raise UnreadableJson(f"nested deeper than {MAX_NESTING} levels")
     try:
-        found = json.loads(payload.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        found = json.loads(
+            payload.decode(),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constants,
+            parse_float=_finite,
+            parse_int=_exact,
+        )
     except UnreadableJson:
         raise
     except ValueError as error:
         raise UnreadableJson(f"not JSON in UTF-8: {error}") from error
     if not isinstance(found, dict):
         raise UnreadableJson("a JSON object is expected")
+    _refuse_half_characters(payload, found)
     return found

@@ -3,11 +3,8 @@
 Tests share them and keep apart by names of their own (people, request ids). A part that cannot start is an error.
 """
 
-import os
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -15,15 +12,14 @@ import pytest_asyncio
 
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.kafka.topics import create_topics
-from infrastructure.local.addresses import Addresses, Elsewhere
-from infrastructure.local.ports import any_free_port
+from infrastructure.local.addresses import Addresses
+from infrastructure.local.java import FOR_TESTS
 from infrastructure.local.processes import Child, Processes
-from infrastructure.local.stack import Ports, local_stack
-from infrastructure.local.wiring import RunPorts, local_variables
+from infrastructure.local.stack import local_stack
 from infrastructure.resources import Resources, open_resources
 from infrastructure.settings import Settings
+from tests.product import answers_ready, product_variables, start_module, start_services
 
-ROOT = Path(__file__).parent.parent
 # Shorter than in production, so that a test of a takeover or a retry need not wait for minutes.
 QUICK = {
     "DELIVERY_LEASE_S": "6",
@@ -34,8 +30,6 @@ QUICK = {
     "API_TOKEN": "a-token-for-tests",
     "RATE_LIMIT_PER_MINUTE": "100000",
 }
-# The start of a JVM counts more here than its speed an hour later.
-TEST_JAVA_FLAGS = ("-XX:TieredStopAtLevel=1",)
 
 
 @pytest.fixture
@@ -47,29 +41,14 @@ def unique() -> Callable[[str], str]:
 @pytest_asyncio.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Addresses]:
     root = tmp_path_factory.mktemp("stack")
-    async with local_stack(root, persistent=False, java_flags=TEST_JAVA_FLAGS) as addresses:
+    async with local_stack(root, persistent=False, java_flags=FOR_TESTS) as addresses:
         yield addresses
 
 
 @pytest_asyncio.fixture(scope="session")
 async def variables(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What every process of the product is told."""
-    ports = RunPorts(
-        api=any_free_port(),
-        stack=Ports(),
-        identity_provider=any_free_port(),
-        sandbox=any_free_port(),
-        sandbox_smtp=any_free_port(),
-        workers=any_free_port(),
-    )
-    kept = {"APP_SECRET_KEY": "k" * 64, "AUTH0_CLIENT_SECRET": "s" * 64}
-    folder = tmp_path_factory.mktemp("local")
-    return {
-        **local_variables(ports, stack, Elsewhere(), kept),
-        **QUICK,
-        "IDP_DATA": str(folder / "identity"),
-        "SANDBOX_LEDGER": str(folder / "provider-calls.jsonl"),
-    }
+    return product_variables(stack, tmp_path_factory.mktemp("local")) | QUICK
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -96,31 +75,10 @@ async def processes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[P
         yield started
 
 
-async def start_module(
-    processes: Processes, name: str, *module: str, variables: Mapping[str, str], extra: Mapping[str, str] | None = None
-) -> Child:
-    """A process of the product, as `python -m` starts it."""
-    env = {**os.environ, **variables, **(extra or {}), "PYTHONUNBUFFERED": "1"}
-    return await processes.start(name, [sys.executable, "-m", *module], cwd=ROOT, env=env)
-
-
-async def answers_ready(port: str | int) -> bool:
-    try:
-        async with httpx2.AsyncClient() as client:
-            return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
-    except httpx2.HTTPError:
-        return False
-
-
 @pytest_asyncio.fixture(scope="session")
 async def sandbox(processes: Processes, variables: Mapping[str, str]) -> AsyncIterator[httpx2.AsyncClient]:
     """The provider sandbox and the identity provider."""
-    child = await start_module(processes, "services", "infrastructure.local.services", variables=variables)
-
-    async def ready() -> bool:
-        return "ready" in child.output.splitlines()
-
-    await child.until(ready)
+    await start_services(processes, variables)
     async with httpx2.AsyncClient(base_url=variables["SANDBOX_URL"], timeout=30) as client:
         yield client
 

@@ -57,7 +57,7 @@ async def items(
 
 
 @router.get("/unread", operation_id="countUnread")
-async def unread(user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
+async def count_unread(user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
     return ok({"unread": await house.stores.inbox.unread(environment, user.id)})
 
 

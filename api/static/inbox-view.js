@@ -37,14 +37,15 @@ function draw(store, nodes, arrived) {
 
 function nodeOf(store, nodes, item) {
   const known = nodes.get(item.id);
-  if (known?.item === item && known.read === Boolean(item.read_at)) return known.node;
+  const looks = JSON.stringify([Boolean(item.read_at), item.url ?? null, item.actions ?? []]);
+  if (known?.looks === looks) return known.node;
   const fresh = itemNode(store, item);
   if (known) {
     if (known.node.contains(document.activeElement)) queueMicrotask(() => at("inbox-items").focus());
     if (known.node.classList.contains("new")) fresh.classList.add("new");
     known.node.replaceWith(fresh);
   }
-  nodes.set(item.id, { item, node: fresh, read: Boolean(item.read_at) });
+  nodes.set(item.id, { node: fresh, looks });
   return fresh;
 }
 

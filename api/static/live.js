@@ -19,7 +19,7 @@ export class Live {
     this.#onFrame = onFrame;
     this.#onState = onState;
     addEventListener("online", () => this.#hurry());
-    addEventListener("offline", () => this.#socket?.close());
+    addEventListener("offline", () => this.#abandon());
     document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
     this.#connect();
   }
@@ -33,12 +33,23 @@ export class Live {
     address.searchParams.set("cursor", this.#cursor);
     const socket = new WebSocket(address);
     this.#socket = socket;
-    socket.addEventListener("open", () => {
-      this.#failures = 0;
-      this.#onState("open");
-    });
-    socket.addEventListener("message", ({ data }) => this.#take(JSON.parse(data)));
-    socket.addEventListener("close", ({ code }) => this.#closed(code));
+    const unlessAbandoned = (react) => (event) => this.#socket === socket && react(event);
+    socket.addEventListener("open", unlessAbandoned(() => this.#opened()));
+    socket.addEventListener("message", unlessAbandoned(({ data }) => this.#take(JSON.parse(data))));
+    socket.addEventListener("close", unlessAbandoned(({ code }) => this.#closed(code)));
+  }
+
+  #opened() {
+    this.#failures = 0;
+    this.#onState("open");
+  }
+
+  // Without a network the closing handshake would take a minute to fail; nobody waits for it.
+  #abandon() {
+    const socket = this.#socket;
+    if (!socket) return;
+    this.#closed(0);
+    socket.close();
   }
 
   #take(frame) {

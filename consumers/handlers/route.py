@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from consumers.arrivals import Arrival, Arrivals, Refusal
+from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Refusal
 from consumers.reporting import Reporter
 from infrastructure.dynamo.contacts import EVERYONE, ContactStore
 from infrastructure.dynamo.notifications import NotificationStore
@@ -82,16 +82,25 @@ class Route:
             await self._hand_out(record, arrival, notification, now)
 
     async def bury(self, record: Received, error: Exception) -> None:
-        arrival = self._arrivals.read(record)
         environment = topics.environment_of(record.topic)
+        producer, request_id = self._whose(record)
         refusal = Refusal(
             environment,  # type: ignore[arg-type]  # our own topic names
-            arrival.producer,
-            arrival.request_id,
+            producer,
+            request_id,
             f"crash:{type(error).__name__}",
             (FieldError(pointer="", detail="the request could not be routed; the operators know"),),
         )
         await self._refuse(record, refusal)
+
+    def _whose(self, record: Received) -> tuple[str, str]:
+        """Whatever crashed may have been the reading itself; it must not keep the record from being put away."""
+        try:
+            arrival = self._arrivals.read(record)
+        except Exception:
+            log.exception("request.unreadable", at=str(record.position))
+            return RAW_PRODUCER, str(record.position)
+        return arrival.producer, arrival.request_id
 
     async def _notification(self, arrival: Arrival) -> Notification:
         """The stored row: ours if we are first, else the one whose plan a replay follows."""

@@ -13,11 +13,22 @@ from schemas.deliveries import DeliveryRecord
 from schemas.outcomes import Ambiguous, Dead, Outcome, Retry, Sent
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
+_ONE_ADDRESS = re.compile(r"^[^\s@,;:<>()\[\]\\\"]+@[^\s@,;:<>()\[\]\\\"]+$")
 
 
 def one_line(text: str) -> str:
-    """A header value cannot start another header: line breaks of every kind become a space."""
-    return _CONTROL.sub(" ", text).strip()
+    """A header value cannot start another header: line breaks become a space, also those hidden in an encoded word.
+
+    Python decodes RFC 2047 words of a value that is set, so `=?utf-8?q?=0D=0ABcc:...?=` would come out as two lines.
+    """
+    return _CONTROL.sub(" ", text).replace("=?", "= ?").strip()
+
+
+def exactly_one(address: str) -> str:
+    """The address if it is one and nothing else; raises ValueError otherwise (a list, a name, a line break)."""
+    if one_line(address) != address or not _ONE_ADDRESS.match(address):
+        raise ValueError("not one e-mail address")
+    return address
 
 
 def compose(delivery: DeliveryRecord, sender: str, address: str, content: Content) -> EmailMessage:
@@ -25,7 +36,7 @@ def compose(delivery: DeliveryRecord, sender: str, address: str, content: Conten
     domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
-    message["To"] = one_line(address)
+    message["To"] = exactly_one(address)
     message["Subject"] = one_line(content.title or content.body)[:200]
     message["Message-ID"] = f"<{delivery.delivery_id}@{domain}>"
     message["X-Entity-Ref-ID"] = delivery.delivery_id
@@ -60,8 +71,10 @@ class EmailChannel:
         client = self._client()
         try:
             await client.connect()
+        except aiosmtplib.SMTPResponseException as error:
+            return Retry(f"smtp_{error.code}")  # a greeting or a login refused: it says nothing about this message
         except (aiosmtplib.SMTPException, OSError) as error:
-            return read_reply(error) if isinstance(error, aiosmtplib.SMTPResponseException) else Retry(type(error).__name__)
+            return Retry(type(error).__name__)
         try:
             return await self._transmit(client, message, address)
         finally:

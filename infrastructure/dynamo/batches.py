@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from infrastructure.metrics import STORE_ITEMS
 from schemas.outcomes import Unavailable
 
 Wire = dict[str, Any]
@@ -70,15 +71,17 @@ class _Lane:
         batch: dict[tuple[str, ...], _Waiting] = {}
         left: list[_Waiting] = []
         for wanted in self._waiting:
-            full = len(batch) >= self._most
-            (left.append(wanted) if full or wanted.identity in batch else batch.setdefault(wanted.identity, wanted))
+            if len(batch) >= self._most or wanted.identity in batch:
+                left.append(wanted)
+            else:
+                batch[wanted.identity] = wanted
         self._waiting = left
         return list(batch.values())
 
     async def _carry(self, batch: list[_Waiting]) -> None:
         try:
             await self._send(batch)
-        except Exception as error:
+        except Exception as error:  # pylint: disable=broad-exception-caught  # each waiting caller raises it
             for wanted in batch:
                 if not wanted.done.done():
                     wanted.done.set_exception(error)
@@ -122,6 +125,7 @@ class Batches:
                 wanted.done.set_result(found.get(wanted.identity))
 
     async def _write(self, batch: list[_Waiting]) -> None:
+        STORE_ITEMS.labels("BatchWriteItem").inc(len(batch))
         asked: dict[str, Any] = {}
         for wanted in batch:
             asked.setdefault(wanted.table, []).append({"PutRequest": {"Item": wanted.item}})

@@ -19,6 +19,7 @@ from yarl import URL
 
 from infrastructure.dynamo.batches import Batches
 from infrastructure.dynamo.credentials import BotocoreCredentials
+from infrastructure.metrics import STORE_CALLS
 from infrastructure.settings import Settings
 from schemas.outcomes import Unavailable
 
@@ -57,6 +58,7 @@ class Dynamo:
         self._batches = Batches(self.call)
 
     async def call(self, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        STORE_CALLS.labels(action).inc()
         try:
             return await self._client.send_request(action=action, payload=payload)
         except (ConditionalCheckFailed, ValidationException):

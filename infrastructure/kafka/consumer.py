@@ -4,6 +4,9 @@ What aiokafka 0.14 leaves open is closed here: auto-commit is off, a missing or 
 instead of moved silently, work carries the epoch of its assignment, a dead client is replaced.
 """
 
+# pylint: disable=broad-exception-caught  # the one place that catches everything, and does something each time
+# pylint: disable=invalid-overridden-method  # aiokafka awaits the listener when it is async (its documentation says so)
+
 import asyncio
 import random
 import time
@@ -112,7 +115,7 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             # A silent reset is seen by the offsets it skips, see _tell_gap.
             auto_offset_reset="earliest",
             partition_assignment_strategy=[StickyPartitionAssignor],
-            session_timeout_ms=10_000,
+            session_timeout_ms=int(self._settings.kafka_session_timeout_s * 1000),
             rebalance_timeout_ms=60_000,
             max_poll_interval_ms=300_000,
             fetch_max_wait_ms=500,

@@ -13,11 +13,14 @@ class Watermark:
         self._next: int | None = None
         self._committed: int | None = None
         self._expected: int | None = None
+        self._first: int | None = None
 
     def begin(self, offset: int) -> range:
         """Takes an offset in; the range that is missing before it is not empty when the log lost records."""
         missing = range(0) if self._expected is None else range(self._expected, offset)
-        if self._expected is not None and offset < self._expected:
+        if self._first is None:
+            self._first = offset  # may lie before what was committed: a log that lost its end is read again from its start
+        elif self._expected is not None and offset < self._expected:
             raise ValueError(f"offset {offset} arrives after {self._expected - 1}")
         self._expected = offset + 1
         self._under_way.append(offset)
@@ -26,11 +29,10 @@ class Watermark:
     def resume_at(self, committed: int) -> range:
         """Tells where the group stopped; what lies between that and the first record read is missing."""
         self._committed = committed
-        if self._expected is None:
+        if self._first is None:
             self._expected = committed
             return range(0)
-        first = self._under_way[0] if self._under_way else self._expected
-        return range(committed, first) if self._next is None else range(0)
+        return range(committed, self._first)
 
     def finish(self, offset: int) -> None:
         self._done.add(offset)

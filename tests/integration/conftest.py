@@ -1,0 +1,38 @@
+"""Who knocks: demo people with their tokens, and the mail and Slack the sandbox took."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import httpx2
+import pytest_asyncio
+
+from tests.tokens import bearer, token_of
+
+Calls = Callable[..., Awaitable[list[dict[str, Any]]]]
+TokenOf = Callable[[str], Awaitable[dict[str, str]]]
+
+
+@pytest_asyncio.fixture(scope="session")
+async def bearer_of(sandbox: object, variables: Mapping[str, str]) -> TokenOf:
+    """The Authorization header of a demo person."""
+    known: dict[str, dict[str, str]] = {}
+
+    async def headers(person: str) -> dict[str, str]:
+        if person not in known:
+            known[person] = bearer(await token_of(variables, person))
+        return known[person]
+
+    return headers
+
+
+@pytest_asyncio.fixture(scope="session")
+async def ana(api: str, bearer_of: TokenOf) -> AsyncIterator[httpx2.AsyncClient]:
+    """Ana's program: every request carries her token."""
+    async with httpx2.AsyncClient(base_url=api, headers=await bearer_of("ana"), timeout=30) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="session")
+async def ben(api: str, bearer_of: TokenOf) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=api, headers=await bearer_of("ben"), timeout=30) as client:
+        yield client
