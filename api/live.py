@@ -52,16 +52,15 @@ class LiveConnection:
 
     async def _start(self, cursor: str | None, now: datetime) -> None:
         """A cursor that cannot be followed is answered by a gap and what is there now, never by silence."""
-        known = _CURSOR.match(cursor) if cursor else None
-        if cursor and (known is None or await self._too_much_since(cursor)):
-            await self._send_gap()
-        if known is not None and cursor:
+        if cursor and is_cursor(cursor) and not await self._too_much_since(cursor):
             self._after = cursor
             return
+        if cursor:
+            await self._send_gap()
         # from now on: what is there already is known to the reader by its list
         self._after = cursor_of(now, "")
         before = cursor_of(now - OVERLAP, "")
-        for item in await self._since(before):
+        for item in await self._since(before, CATCH_UP_MOST):
             if item.created_at <= now:
                 self._sent[item.id] = item.cursor
 
@@ -75,16 +74,19 @@ class LiveConnection:
         await self._send(GapFrame(snapshot={"unread": unread, "items": items}))
 
     async def _send_new(self) -> None:
+        """Everything since a little before the last frame, page by page: the overlap alone may fill several."""
+        look_from = _before(self._after, OVERLAP)
         while True:
-            found = await self._since(_before(self._after, OVERLAP), PAGE)
-            fresh = [item for item in found if item.id not in self._sent]
-            for item in fresh:
-                await self._send(NotificationFrame.of(item))
-                self._sent[item.id] = item.cursor
-                self._after = max(self._after, item.cursor)
-            self._forget()
-            if len(found) < PAGE or not fresh:
-                return
+            found = await self._since(look_from, PAGE)
+            for item in found:
+                if item.id not in self._sent:
+                    await self._send(NotificationFrame.of(item))
+                    self._sent[item.id] = item.cursor
+                    self._after = max(self._after, item.cursor)
+            if len(found) < PAGE:
+                break
+            look_from = found[-1].cursor
+        self._forget()
 
     def _forget(self) -> None:
         """Remembers only what the next look can still bring."""
@@ -104,6 +106,14 @@ class LiveConnection:
                 await self._websocket.send_text(frame.model_dump_json())
         except TimeoutError as error:
             raise TooSlow from error
+
+
+def is_cursor(text: str) -> bool:
+    """Whether it has the shape of one of ours and names a moment that can be looked back from."""
+    try:
+        return _CURSOR.match(text) is not None and bool(_before(text, OVERLAP))
+    except (ValueError, OverflowError):
+        return False
 
 
 def _before(cursor: str, span: timedelta) -> str:

@@ -56,6 +56,25 @@ def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[st
     }
 
 
+def timeline_of(notification: Notification, rows: Sequence[Delivery]) -> list[dict[str, Any]]:
+    """Every step in the order of time, with its place in Kafka."""
+    events = [{"event": "accepted", "at": notification.accepted_at, "origin": _place(notification.origin)}]
+    events.append({"event": "routed", "at": notification.planned_at, "origin": _place(notification.origin)})
+    for row in rows:
+        whose = {"delivery_id": row.delivery_id, "channel": row.channel, "recipient": row.recipient}
+        for step in row.history:
+            events.append(whose | step.model_dump(exclude_none=True) | {"origin": _place(step.origin)})
+    return sorted(events, key=lambda event: event["at"])
+
+
+def _place(origin: str) -> dict[str, Any] | None:
+    """`topic/partition/offset` as its parts; a Redis stream or nothing gives None."""
+    parts = origin.rsplit("/", 2)
+    if len(parts) != 3:
+        return None
+    return {"topic": parts[0], "partition": int(parts[1]), "offset": int(parts[2])}
+
+
 async def read_status(resources: ApiResources, environment: Environment, notification_id: str) -> dict[str, Any] | None:
     """None while route has not stored the plan."""
     notification = await resources.stores.notifications.get(environment, notification_id)

@@ -23,7 +23,7 @@ class Reporter:
     async def status(self, event: StatusEvent, *, correlation_id: str, traceparent: str) -> None:
         """Keyed by delivery, so the steps of one delivery stay in order."""
         headers = cloudevents.event_headers(
-            STATUS_TYPE, event_id=f"{event.notification_id}#{event.order}", source=self._worker, time=event.at
+            STATUS_TYPE, event_id=f"{event.notification_id}#{event.name}", source=self._worker, time=event.at
         )
         headers[cloudevents.CORRELATION_ID] = correlation_id
         headers[cloudevents.TRACEPARENT] = traceparent

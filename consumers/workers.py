@@ -89,7 +89,7 @@ def _handler(name: str, resources: Resources, channels: dict[str, Channel]) -> H
             reporter,
         )
     if name == "persist":
-        return Persist(stores.deliveries, stores.timeline, resources.announcer, resources.publisher)
+        return Persist(stores.deliveries, resources.announcer, resources.publisher)
     return _deliver(name.removeprefix("deliver."), resources, reporter, channels)
 
 

@@ -80,7 +80,7 @@ def _part(template: Template, name: str, source: str, variables: Mapping[str, An
     produced: list[str] = []
     size = 0
     try:
-        for chunk in environment.from_string(source).generate(**variables):
+        for chunk in environment.from_string(source).generate(variables):
             size += len(chunk)
             if size > MAX_OUTPUT:
                 raise CannotRender(f"template {template.pinned}, {name}: more than {MAX_OUTPUT} characters")

@@ -13,7 +13,6 @@ from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.notifications import NotificationStore
-from infrastructure.dynamo.timeline import TimelineStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.producer import KafkaPublisher, open_publisher
@@ -29,7 +28,6 @@ class Stores:
 
     notifications: NotificationStore
     deliveries: DeliveryStore
-    timeline: TimelineStore
     inbox: InboxStore
     timers: TimerStore
     contacts: ContactStore
@@ -39,7 +37,6 @@ class Stores:
         return cls(
             NotificationStore(dynamo),
             DeliveryStore(dynamo),
-            TimelineStore(dynamo),
             InboxStore(dynamo),
             TimerStore(dynamo),
             ContactStore(dynamo),

@@ -7,6 +7,7 @@ from schemas.base import Record, UtcDatetime
 from schemas.topics import Environment, Priority
 
 State = Literal["PENDING", "IN_FLIGHT", "RETRY", "SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"]
+StatusName = Literal["routed", "scheduled", "sent", "skipped", "retrying", "failed", "expired", "cancelled"]
 FINAL: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED"})
 
 
@@ -25,8 +26,31 @@ class DeliveryRecord(Record):
     traceparent: str = ""
 
 
+class Step(Record):
+    """One thing that happened to a delivery, with the place in Kafka of the record that brought it about."""
+
+    event: str
+    at: UtcDatetime
+    attempt: int = 0
+    reason: str | None = None
+    answer: str | None = None
+    provider_id: str | None = None
+    next_at: UtcDatetime | None = None
+    origin: str = ""
+
+
+EVENT_OF: dict[State, StatusName] = {
+    "SENT": "sent",
+    "FAILED": "failed",
+    "EXPIRED": "expired",
+    "CANCELLED": "cancelled",
+    "RETRY": "retrying",
+    "SKIPPED": "skipped",
+}
+
+
 class Delivery(Record):
-    """A row of the ledger."""
+    """A row of the ledger. Its history lives in it: a step costs no write of its own."""
 
     environment: Environment
     notification_id: str
@@ -42,6 +66,21 @@ class Delivery(Record):
     answer: str | None = None
     next_at: UtcDatetime | None = None
     updated_at: UtcDatetime
+    history: tuple[Step, ...] = ()
+
+    def with_step(self, origin: str) -> "Delivery":
+        """The row as it is to be written, with what just happened as the last line of its history."""
+        step = Step(
+            event=EVENT_OF[self.state],
+            at=self.updated_at,
+            attempt=self.attempt,
+            reason=self.reason,
+            answer=self.answer,
+            provider_id=self.provider_id,
+            next_at=self.next_at,
+            origin=origin,
+        )
+        return self.model_copy(update={"history": (*self.history, step)})
 
     @property
     def settled(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.base import Record, UtcDatetime
-from schemas.deliveries import State
+from schemas.deliveries import State, StatusName
 from schemas.topics import Environment
 
 
@@ -18,9 +18,6 @@ class Position(Record):
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
-
-
-StatusName = Literal["routed", "scheduled", "sent", "skipped", "retrying", "waiting", "failed", "expired", "cancelled"]
 
 
 class StatusEvent(Record):
@@ -44,8 +41,8 @@ class StatusEvent(Record):
     worker: str = ""
 
     @property
-    def order(self) -> str:
-        """The sort key in the timeline: a repeat of the same event lands on the same row."""
+    def name(self) -> str:
+        """Names the event within its notification: a repeat of the same event has the same name."""
         return f"{self.delivery_id or ''}#{self.version:06d}#{self.event}"
 
 

@@ -55,9 +55,9 @@ class Notification(Record):
     body_hash: str
     origin: str
     accepted_at: UtcDatetime
+    planned_at: UtcDatetime
     request: NotificationRequest
     plan: Plan
-    routed_at: UtcDatetime | None = None
     cancelled_at: UtcDatetime | None = None
 
     def line(self, wanted: str) -> PlannedDelivery | None:

@@ -6,13 +6,20 @@ from schemas.events import FieldError
 from schemas.legacy import LegacyField
 
 
+MOST_NAMED = 20
+"""More mistakes than this are counted, not listed: the answer must not outgrow what it answers."""
+
+
 def field_errors(error: ValueError) -> tuple[FieldError, ...]:
     """One entry per field that is wrong; the empty pointer means the request as a whole."""
     if isinstance(error, ValidationError):
-        return tuple(
-            FieldError(pointer=_pointer(found["loc"]), detail=found["msg"].removeprefix("Value error, "))
-            for found in error.errors(include_input=False, include_url=False)
+        found = error.errors(include_input=False, include_url=False)
+        named = tuple(
+            FieldError(pointer=_pointer(each["loc"]), detail=each["msg"].removeprefix("Value error, "))
+            for each in found[:MOST_NAMED]
         )
+        more = len(found) - MOST_NAMED
+        return named if more <= 0 else (*named, FieldError(pointer="", detail=f"and {more} more"))
     pointer = error.pointer if isinstance(error, LegacyField) else ""
     detail = error.detail if isinstance(error, LegacyField) else str(error)
     return (FieldError(pointer=pointer, detail=detail),)

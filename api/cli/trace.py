@@ -11,7 +11,6 @@ from api.cli.environment import settings_here, stop
 
 if TYPE_CHECKING:
     from infrastructure.settings import Settings
-    from schemas.events import StatusEvent
 
 UNKNOWN = 1
 
@@ -37,8 +36,7 @@ def trace(notification_id: Id, environment: Environment = "", as_json: Json = Fa
         raise typer.Exit(UNKNOWN)
     status, events = found
     if as_json:
-        shown = [event.model_dump(mode="json", exclude_none=True) for event in events]
-        typer.echo(json.dumps(status | {"events": shown}, default=str))
+        typer.echo(json.dumps(status | {"events": events}, default=str))
         return
     for line in _lines(status, events):
         typer.echo(line)
@@ -46,8 +44,8 @@ def trace(notification_id: Id, environment: Environment = "", as_json: Json = Fa
 
 async def _read(
     settings: "Settings", environment: str, notification_id: str
-) -> "tuple[dict[str, Any], list[StatusEvent]] | None":
-    from api.status import status_of
+) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+    from api.status import status_of, timeline_of
     from infrastructure.dynamo.client import open_dynamo
     from infrastructure.resources import Stores
 
@@ -57,16 +55,14 @@ async def _read(
         if notification is None:
             return None
         rows = await stores.deliveries.of(environment, notification_id)
-        events = await stores.timeline.of(environment, notification_id)
-        return status_of(notification, rows) | {"origin": notification.origin}, events
+        return status_of(notification, rows), timeline_of(notification, rows)
 
 
-def _lines(status: dict[str, Any], events: "list[StatusEvent]") -> list[str]:
+def _lines(status: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
     counts = ", ".join(f"{state} {count}" for state, count in sorted(status["counts"].items()))
     lines = [
         f"{status['notification_id']}  {status['status']}  {counts}",
         f"  request {status['request_id']} of {status['producer']}, type {status['type']}",
-        f"  {_time(status['accepted_at'])}  accepted   {status['origin']}",
     ]
     lines += [_step(event) for event in events]
     waiting = [each for each in status["deliveries"] if each["state"] in ("PENDING", "IN_FLIGHT", "RETRY")]
@@ -74,16 +70,17 @@ def _lines(status: dict[str, Any], events: "list[StatusEvent]") -> list[str]:
     return lines
 
 
-def _step(event: "StatusEvent") -> str:
+def _step(event: dict[str, Any]) -> str:
+    place = event.get("origin")
     details = [
-        f"{event.channel} to {event.recipient}" if event.channel else "",
-        f"attempt {event.attempt + 1}" if event.channel and event.event != "skipped" else "",
-        event.reason or "",
-        f"answer {event.answer}" if event.answer else "",
-        f"next {_time(event.next_at)}" if event.next_at else "",
-        str(event.origin) if event.origin else "",
+        f"{event['channel']} to {event['recipient']}" if "channel" in event else "",
+        f"attempt {event['attempt'] + 1}" if "channel" in event and event["event"] != "skipped" else "",
+        event.get("reason") or "",
+        f"answer {event['answer']}" if event.get("answer") else "",
+        f"next {_time(event['next_at'])}" if event.get("next_at") else "",
+        f"{place['topic']}/{place['partition']}/{place['offset']}" if place else "",
     ]
-    return f"  {_time(event.at)}  {event.event:<10} " + ", ".join(detail for detail in details if detail)
+    return f"  {_time(event['at'])}  {event['event']:<10} " + ", ".join(detail for detail in details if detail)
 
 
 def _time(moment: Any) -> str:

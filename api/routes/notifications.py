@@ -9,7 +9,7 @@ from api.auth import CurrentUser, requires
 from api.envelope import ok
 from api.intake import Intake, Receipt, producer_of, read_submission
 from api.problems import Problem
-from api.status import read_status, settled_within
+from api.status import read_status, settled_within, timeline_of
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from schemas.cloudevents import TRACEPARENT
@@ -155,6 +155,8 @@ async def timeline(
     """Every step with its place in Kafka, its attempt, and what the provider answered."""
     found = await _readable(house, user, environment, notification_id)
     visible = {delivery["delivery_id"] for delivery in found["deliveries"]} | {None}
-    events = await house.stores.timeline.of(environment, notification_id)
-    shown = [event.model_dump(mode="json", exclude_none=True) for event in events if event.delivery_id in visible]
+    notification = await house.stores.notifications.get(environment, notification_id)
+    rows = await house.stores.deliveries.of(environment, notification_id)
+    events = timeline_of(notification, rows) if notification else []
+    shown = [event for event in events if event.get("delivery_id") in visible]
     return ok({"notification_id": notification_id, "events": shown})

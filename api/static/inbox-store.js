@@ -10,13 +10,14 @@ export class InboxStore extends EventTarget {
   unread = 0;
   next = null;
   state = "connecting";
+  #live = null;
   #refreshing = null;
   #unseen = new Set();
 
   async start() {
     await this.refresh();
     const [newest] = this.newestFirst();
-    new Live({
+    this.#live = new Live({
       cursor: newest?.cursor ?? "",
       onFrame: (frame) => this.#take(frame),
       onState: (state) => this.#connection(state),
@@ -82,12 +83,18 @@ export class InboxStore extends EventTarget {
       this.#refreshSoon();
     } else if (frame.type === "read") {
       this.#read(frame.ids, frame.unread);
-    } else if (frame.type === "notification" && !this.items.has(frame.id)) {
+    } else if (frame.type === "notification" && this.#isNews(frame)) {
       this.items.set(frame.id, frame);
       this.unread += 1;
       this.#changed(frame);
       this.#refreshSoon();
     }
+  }
+
+  // The server repeats the last seconds before a cursor. What of that belongs on a page not fetched yet is no news.
+  #isNews({ id, cursor }) {
+    if (this.items.has(id)) return false;
+    return this.next === null || [...this.items.values()].some((item) => item.cursor < cursor);
   }
 
   #connection(state) {
@@ -112,7 +119,8 @@ export class InboxStore extends EventTarget {
       try {
         await this.refresh();
       } catch (error) {
-        if (error instanceof Refused && error.status === 401) this.#connection("ended");
+        // any other trouble passes, or shows at the next thing that happens
+        if (error instanceof Refused && error.status === 401) this.#live.stop();
       }
     }, REFRESH_MS);
   }

@@ -24,6 +24,16 @@ export class Live {
     this.#connect();
   }
 
+  // For good: there is nobody logged in any more.
+  stop() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    this.#onState("ended");
+  }
+
   #connect() {
     clearTimeout(this.#timer);
     this.#timer = null;

@@ -19,22 +19,24 @@ function recipientOf(to) {
 
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-// Without true, false and null, which the composer has no field for, JSON is a Python and a JavaScript literal as well.
-function literal(request, indent) {
-  return JSON.stringify(request, null, 2).replaceAll("\n", `\n${indent}`);
+// One line for each field. Without true, false and null, which the composer has no field for, JSON is a literal of Python
+// and of JavaScript as well.
+function literal(request, indent = "") {
+  const lines = Object.entries(request).map(([name, value]) => `${indent}  "${name}": ${JSON.stringify(value)}`);
+  return `{\n${lines.join(",\n")}\n${indent}}`;
 }
 
 export const TONGUES = {
   curl: (request, { site }) => `curl ${site}/api/v1/notifications \\
   -H "Authorization: Bearer $(cat .local/token)" \\
   -H "Prefer: wait=5" \\
-  --json ${quoted(JSON.stringify(request, null, 2))}`,
+  --json ${quoted(literal(request))}`,
 
   kafka: (request, { kafka_bootstrap_servers: servers, default_environment: environment }) => `.venv/bin/python - <<'END'
 import asyncio, json
 from aiokafka import AIOKafkaProducer
 
-request = ${literal(request, "")}
+request = ${literal(request)}
 
 async def main():
     async with AIOKafkaProducer(bootstrap_servers="${servers}") as kafka:

@@ -14,20 +14,11 @@ from infrastructure.ports import Content, Publisher, Received
 from infrastructure.rendering import CannotRender
 from schemas import topics
 from schemas.catalogue import Catalogue, UnknownName
-from schemas.deliveries import Delivery, DeliveryRecord, State, deadline
-from schemas.events import FieldError, StatusEvent, StatusName
+from schemas.deliveries import EVENT_OF, Delivery, DeliveryRecord, State, deadline
+from schemas.events import FieldError, StatusEvent
 from schemas.plan import Notification, PlannedDelivery
 
 log = structlog.get_logger()
-
-EVENT_OF: dict[State, StatusName] = {
-    "SENT": "sent",
-    "FAILED": "failed",
-    "EXPIRED": "expired",
-    "CANCELLED": "cancelled",
-    "RETRY": "retrying",
-    "SKIPPED": "skipped",
-}
 
 
 class Deliver(ABC):

@@ -99,7 +99,7 @@ class DeliverExternal(Deliver):
         # the provider has been called: from here on the record is held, not handled again from the start
         if settled.state == "RETRY":
             await persistently(lambda: self._wait(delivery, settled))  # timer first, then the row that waits for it
-        recorded = await persistently(lambda: self._deliveries.settle(settled))
+        recorded = await persistently(lambda: self._deliveries.settle(settled.with_step(str(record.position))))
         if recorded is None:
             log.warning("delivery.late_result", state=settled.state, reason=settled.reason)
             return

@@ -1,9 +1,6 @@
-"""persist: folds status events into what people can read: the timeline, and the ledger rows nobody claimed."""
-
-import asyncio
+"""persist: writes the ledger rows that no claim has written, in batches, and wakes those who wait for an outcome."""
 
 from infrastructure.dynamo.deliveries import DeliveryStore
-from infrastructure.dynamo.timeline import TimelineStore
 from infrastructure.kafka.quarantine import quarantine_record
 from infrastructure.ports import Publisher, Received
 from infrastructure.redis.live import Announcer
@@ -15,21 +12,16 @@ _UNCLAIMED_CHANNELS = {"in_app"}
 
 
 class Persist:
-    def __init__(
-        self, deliveries: DeliveryStore, timeline: TimelineStore, announcer: Announcer, publisher: Publisher
-    ) -> None:
+    def __init__(self, deliveries: DeliveryStore, announcer: Announcer, publisher: Publisher) -> None:
         self._deliveries = deliveries
-        self._timeline = timeline
         self._announcer = announcer
         self._publisher = publisher
 
     async def handle(self, record: Received) -> None:
         event = StatusEvent.model_validate_json(record.value or b"")
         row = _unclaimed_row(event)
-        writes = [self._timeline.add(event)]
         if row is not None:
-            writes.append(self._deliveries.record(row))
-        await asyncio.gather(*writes)
+            await self._deliveries.record(row)
         if event.state in FINAL:
             await self._announcer.outcome_known(event.environment, event.notification_id)
 
@@ -54,7 +46,7 @@ def _unclaimed_row(event: StatusEvent) -> Delivery | None:
         return None
     if event.channel not in _UNCLAIMED_CHANNELS and event.event != "skipped":
         return None
-    return Delivery(
+    row = Delivery(
         environment=event.environment,
         notification_id=event.notification_id,
         delivery_id=event.delivery_id,
@@ -66,3 +58,4 @@ def _unclaimed_row(event: StatusEvent) -> Delivery | None:
         answer=event.answer,
         updated_at=event.at,
     )
+    return row.with_step(str(event.origin or ""))

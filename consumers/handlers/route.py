@@ -74,10 +74,14 @@ class Route:
                 await self._postpone(record, arrival, arrival.request.send_at)
                 return
             try:
-                notification = await self._notification(arrival)
+                notification, is_new = await self._notification(arrival, now)
             except Refused as error:
                 refusal = Refusal(arrival.environment, arrival.producer, arrival.request_id, error.reason, error.errors)
                 await self._refuse(record, refusal)
+                return
+            if not is_new and await self._notifications.is_routed(arrival.environment, arrival.notification_id):
+                same = notification.origin == arrival.origin
+                await self._receipt(record, arrival, notification, "accepted" if same else "duplicate")
                 return
             await self._hand_out(record, arrival, notification, now)
 
@@ -102,10 +106,10 @@ class Route:
             return RAW_PRODUCER, str(record.position)
         return arrival.producer, arrival.request_id
 
-    async def _notification(self, arrival: Arrival) -> Notification:
-        """The stored row: ours if we are first, else the one whose plan a replay follows."""
+    async def _notification(self, arrival: Arrival, now: datetime) -> tuple[Notification, bool]:
+        """The stored row and whether we put it; a replay finds the first one and follows its plan."""
         found = await self._notifications.get(arrival.environment, arrival.notification_id)
-        digest = body_hash(arrival.request)
+        digest, planned = body_hash(arrival.request), None
         if found is None:
             planned = Notification(
                 notification_id=arrival.notification_id,
@@ -115,6 +119,7 @@ class Route:
                 body_hash=digest,
                 origin=arrival.origin,
                 accepted_at=arrival.accepted_at,
+                planned_at=now,
                 request=arrival.request,
                 plan=await self._plan(arrival),
             )
@@ -123,7 +128,7 @@ class Route:
             raise Refused(
                 "request_id_conflict", "/request_id", "this request id came before with another body; the first one counts"
             )
-        return found
+        return found, found is planned
 
     async def _plan(self, arrival: Arrival) -> Plan:
         request = arrival.request
@@ -162,11 +167,7 @@ class Route:
         return list(members)
 
     async def _hand_out(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
-        """Deliveries, status, receipt, then `routed_at`: dying in between repeats the whole, which does no harm."""
-        if notification.routed_at is not None:
-            same = notification.origin == arrival.origin
-            await self._receipt(record, arrival, notification, "accepted" if same else "duplicate")
-            return
+        """Deliveries, status, receipt, then the mark: dying in between repeats the whole, which does no harm."""
         await asyncio.gather(*(self._deliver(arrival, line, notification) for line in notification.plan.to_make))
         skips = (self._report(record, arrival, notification, now, line) for line in notification.plan.skips)
         await asyncio.gather(

@@ -93,18 +93,21 @@ class Dynamo:
         changes: Item,
         *,
         add: Mapping[str, int] | None = None,
+        append: Mapping[str, list[Any]] | None = None,
         condition: str | None = None,
         names: Mapping[str, str] | None = None,
         values: Item | None = None,
     ) -> Item:
-        """Sets `changes` (None removes), adds to counters, and returns the new row.
+        """Sets `changes` (None removes), adds to counters, appends to lists, and returns the new row.
 
         Raises `ConditionFailed` with the row as it stands.
         """
-        counters = dict(add or {})
+        counters, lists = dict(add or {}), dict(append or {})
         sets = {name: value for name, value in changes.items() if value is not None}
         removes = [name for name, value in changes.items() if value is None]
-        expression = "SET " + ", ".join(f"#s_{name} = :s_{name}" for name in sets) if sets else ""
+        parts = [f"#s_{name} = :s_{name}" for name in sets]
+        parts += [f"#s_{name} = list_append(if_not_exists(#s_{name}, :no_{name}), :s_{name})" for name in lists]
+        expression = "SET " + ", ".join(parts) if parts else ""
         if removes:
             expression += " REMOVE " + ", ".join(f"#s_{name}" for name in removes)
         if counters:
@@ -113,8 +116,12 @@ class Dynamo:
             "TableName": table,
             "Key": encode(key),
             "UpdateExpression": expression,
-            "ExpressionAttributeNames": {f"#s_{name}": name for name in (*changes, *counters)} | dict(names or {}),
-            "ExpressionAttributeValues": encode({f":s_{n}": v for n, v in (sets | counters).items()} | (values or {})),
+            "ExpressionAttributeNames": {f"#s_{name}": name for name in (*changes, *counters, *lists)} | dict(names or {}),
+            "ExpressionAttributeValues": encode(
+                {f":s_{name}": value for name, value in (sets | counters | lists).items()}
+                | {f":no_{name}": [] for name in lists}
+                | (values or {})
+            ),
             "ReturnValues": "ALL_NEW",
         }
         if not payload["ExpressionAttributeValues"]:

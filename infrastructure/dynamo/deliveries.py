@@ -119,14 +119,16 @@ class DeliveryStore:
 
     async def _write(self, delivery: Delivery, condition: str, values: Item) -> Delivery:
         fields = _item(delivery)
-        for name in ("shard_key", "delivery_id", "version"):
+        for name in ("shard_key", "delivery_id", "version", "history"):
             del fields[name]
         optional = {name: fields.get(name) for name in ("reason", "answer", "provider_id", "next_at")}
+        steps = [step.model_dump(mode="json", exclude_defaults=True) for step in delivery.history[-1:]]
         row = await self._dynamo.update(
             DELIVERIES.named(delivery.environment),
             _key(delivery.notification_id, delivery.delivery_id),
             fields | optional,
             add={"version": 1},
+            append={"history": steps} if steps else None,
             condition=condition,
             values=values,
         )

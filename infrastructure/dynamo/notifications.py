@@ -1,7 +1,6 @@
 """The notification's row: the request, its plan, and what became of it as a whole."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
 from infrastructure.dynamo.tables import EXPIRES, NOTIFICATIONS
@@ -9,17 +8,15 @@ from schemas.base import iso
 from schemas.plan import Notification
 
 KEPT = timedelta(days=35)
-_OUTSIDE_DOCUMENT = {"routed_at", "cancelled_at"}
+# The mark that a plan was handed out is a row of its own: written without a condition, it fills batches.
+_ROUTED = "#routed"
 
 
 def _read(item: Item) -> Notification:
     notification = Notification.model_validate_json(item["document"])
-    marks: dict[str, Any] = {name: _moment(item.get(name)) for name in _OUTSIDE_DOCUMENT}
-    return notification.model_copy(update=marks)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    cancelled_at: str | None = item.get("cancelled_at")
+    moment = datetime.fromisoformat(cancelled_at) if cancelled_at else None
+    return notification.model_copy(update={"cancelled_at": moment})
 
 
 class NotificationStore:
@@ -28,12 +25,11 @@ class NotificationStore:
 
     async def put_if_absent(self, notification: Notification) -> Notification:
         """Stores the plan once; the row as it stands is returned, whoever put it."""
-        last_step = notification.plan.expires_at or notification.accepted_at
         item = {
             "notification_id": notification.notification_id,
             "body_hash": notification.body_hash,
-            "document": notification.model_dump_json(exclude=_OUTSIDE_DOCUMENT, exclude_defaults=True),
-            EXPIRES: int((last_step + KEPT).timestamp()),
+            "document": notification.model_dump_json(exclude={"cancelled_at"}, exclude_defaults=True),
+            EXPIRES: _expires(notification),
         }
         try:
             table = NOTIFICATIONS.named(notification.environment)
@@ -48,9 +44,20 @@ class NotificationStore:
         return _read(found) if found and "document" in found else None
 
     async def mark_routed(self, notification: Notification, at: datetime) -> None:
-        """From now on a replay produces only a receipt."""
-        await self._dynamo.update(
-            NOTIFICATIONS.named(notification.environment),
-            {"notification_id": notification.notification_id},
-            {"routed_at": iso(at)},
-        )
+        """From now on a replay produces only a receipt. Batched with the others of the moment."""
+        mark = {
+            "notification_id": notification.notification_id + _ROUTED,
+            "routed_at": iso(at),
+            EXPIRES: _expires(notification),
+        }
+        await self._dynamo.put_soon(NOTIFICATIONS.named(notification.environment), mark, NOTIFICATIONS.key)
+
+    async def is_routed(self, environment: str, notification_id: str) -> bool:
+        """Whether every delivery of the plan has been handed out."""
+        key = {"notification_id": notification_id + _ROUTED}
+        return await self._dynamo.get(NOTIFICATIONS.named(environment), key) is not None
+
+
+def _expires(notification: Notification) -> int:
+    last_step = notification.plan.expires_at or notification.accepted_at
+    return int((last_step + KEPT).timestamp())

@@ -31,7 +31,6 @@ class Table:
 
 NOTIFICATIONS = Table("notifications", "notification_id")
 DELIVERIES = Table("deliveries", "shard_key", "delivery_id")
-TIMELINE = Table("timeline", "notification_id", "entry")
 INBOX = Table(
     "inbox", "person", "delivery_id", local_indexes=(("by_time", "cursor"), ("unread", "unread_cursor")), expires=False
 )
@@ -39,7 +38,7 @@ TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", expires=False)
 
-TABLES = (NOTIFICATIONS, DELIVERIES, TIMELINE, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS)
+TABLES = (NOTIFICATIONS, DELIVERIES, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS)
 
 
 async def create_tables(settings: Settings) -> None:

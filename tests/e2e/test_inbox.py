@@ -31,6 +31,33 @@ async def read_everything(page: Page) -> None:
     await expect(page.locator("#unread")).to_be_hidden()
 
 
+class Network:
+    """What a page's sockets go through; cut, it also refuses new ones."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self._sockets: list[WebSocketRoute] = []
+
+    async def through(self, socket: WebSocketRoute) -> None:
+        if self.is_up:
+            self._sockets.append(socket)
+            socket.connect_to_server()
+        else:
+            await socket.close(code=1001)
+
+    async def cut(self) -> None:
+        self.is_up = False
+        await self._sockets[-1].close(code=1001)
+
+
+async def network_under(page: Page) -> Network:
+    network = Network()
+    await page.route_web_socket("**/ws/notifications*", network.through)
+    await page.reload()
+    await expect(page.locator("#inbox-state")).to_have_text("live")
+    return network
+
+
 async def test_whoever_is_not_logged_in_is_asked_to_and_comes_back_here(opened: Opened) -> None:
     page = await opened("/inbox", person="user123")
     await expect(page).to_have_url("/inbox")
@@ -74,9 +101,7 @@ async def test_what_is_read_in_one_tab_is_read_in_the_other(
         await expect(tab.locator(".item.unread", has_text=second)).to_be_visible()
 
 
-async def test_markup_in_a_message_stays_text(
-    opened: Opened, resources: Resources, unique: Callable[[str], str]
-) -> None:
+async def test_markup_in_a_message_stays_text(opened: Opened, resources: Resources, unique: Callable[[str], str]) -> None:
     page = await opened("/inbox", person="user123")
     for hostile in HOSTILE:
         title = f"{unique('t')} {hostile}"
@@ -91,28 +116,15 @@ async def test_what_was_sent_while_the_socket_was_cut_arrives_once_after_it_is_b
     opened: Opened, resources: Resources, unique: Callable[[str], str]
 ) -> None:
     page = await opened("/inbox", person="ben")
-    sockets: list[WebSocketRoute] = []
-    network_is_up = True
-
-    async def through(socket: WebSocketRoute) -> None:
-        if network_is_up:
-            sockets.append(socket)
-            socket.connect_to_server()
-        else:
-            await socket.close(code=1001)
-
-    await page.route_web_socket("**/ws/notifications*", through)
-    await page.reload()
-    await expect(page.locator("#inbox-state")).to_have_text("live")
+    network = await network_under(page)
     before, meanwhile, after = unique("Before"), unique("Meanwhile"), unique("After")
     await send(resources, "ben", before)
     await expect(page.locator(".item", has_text=before)).to_have_count(1)
 
-    network_is_up = False
-    await sockets[-1].close(code=1001)
+    await network.cut()
     await expect(page.locator("#inbox-state")).to_have_text("reconnecting")
     await send(resources, "ben", meanwhile)
-    network_is_up = True
+    network.is_up = True
 
     await expect(page.locator("#inbox-state")).to_have_text("live")
     await expect(page.locator(".item", has_text=meanwhile)).to_have_count(1)
@@ -122,9 +134,7 @@ async def test_what_was_sent_while_the_socket_was_cut_arrives_once_after_it_is_b
     await expect(page.locator(".item", has_text=meanwhile)).to_have_count(1)
 
 
-async def test_older_items_are_fetched_on_demand(
-    opened: Opened, resources: Resources, unique: Callable[[str], str]
-) -> None:
+async def test_older_items_are_fetched_on_demand(opened: Opened, resources: Resources, unique: Callable[[str], str]) -> None:
     page, batch = await opened("/inbox", person="olga"), unique("batch")
     for number in range(25):
         await send(resources, "olga", f"{batch} {number}")
@@ -144,3 +154,17 @@ async def test_logging_out_ends_here_what_could_be_seen(opened: Opened) -> None:
     await page.goto("/inbox")
     await expect(page.locator("#welcome")).to_be_visible()
     await expect(page.locator("#inbox")).to_be_hidden()
+
+
+async def test_a_page_left_open_says_that_the_login_has_ended(opened: Opened) -> None:
+    page = await opened("/inbox", person="user123")
+    network = await network_under(page)
+    elsewhere = await page.context.new_page()
+    await elsewhere.goto("/inbox")
+    await elsewhere.get_by_role("button", name="Log out").click()
+    await expect(elsewhere.get_by_role("link", name="Log in", exact=True)).to_be_visible()
+
+    await network.cut()
+
+    await expect(page.locator("#inbox-state")).to_have_text("logged out")
+    await expect(page.locator("#inbox-trouble")).to_contain_text("Your login has ended. Log in again")

@@ -22,7 +22,7 @@ from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from schemas import topics
 from schemas.deliveries import FINAL
-from tests.conftest import answers_ready, start_module
+from tests.product import answers_ready, start_module
 from tests.e2e.flow import ENVIRONMENT, PEOPLE, Figures, Sent, accepted_mails, compare, requests
 from tests.eventually import eventually
 from tests.tokens import bearer, token_of

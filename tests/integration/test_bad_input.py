@@ -52,7 +52,11 @@ BAD = (
     Bad("the same key twice", b'{"to": "ana", "to": "ben", "message": "Hi"}', "unreadable"),
     Bad("NaN", b'{"to": "ana", "message": "Hi", "variables": {"x": NaN}}', "unreadable"),
     Bad("1e999", b'{"to": "ana", "message": "Hi", "variables": {"x": 1e999}}', "unreadable"),
-    Bad("an integer nobody else can read", b'{"to": "ana", "message": "Hi", "variables": {"x": 98765432109876543210}}', "unreadable"),
+    Bad(
+        "an integer nobody else can read",
+        b'{"to": "ana", "message": "Hi", "variables": {"x": 98765432109876543210}}',
+        "unreadable",
+    ),
     Bad("half a surrogate pair", b'{"to": "ana", "message": "Hi", "variables": {"x": "\\ud800"}}', "unreadable"),
     Bad("a list", b"[1, 2, 3]", "unreadable"),
     Bad("a tombstone", None, "unreadable"),
@@ -90,7 +94,7 @@ async def test_every_bad_record_is_put_aside_with_its_reason_and_its_neighbours_
         headers = text_headers(record)
         assert (record.value, record.key) == (bad.value, person.encode()), bad.name
         assert headers["x-dlq-reason"] == bad.reason, bad.name
-        assert pointers_of(json.loads(headers["x-dlq-errors"])) == bad.pointers or "/colour" in bad.pointers, bad.name
+        assert set(bad.pointers) <= set(pointers_of(json.loads(headers["x-dlq-errors"]))), bad.name
         assert bad.headers.items() <= headers.items(), bad.name
 
     receipts = await receipts_by_origin(settings)

@@ -249,7 +249,7 @@ async def test_the_gateways_own_body_still_works(
 
 async def test_a_listed_origin_may_read_the_answer(bearer_of: TokenOf) -> None:
     """The other half of the rule above, at an application with one origin listed."""
-    from api.main import create_app  # noqa: PLC0415
+    from api.main import create_app
 
     listed = Settings(_env_file=None, deployment="local", cors_origins=("https://app.example",))
     transport = httpx2.ASGITransport(create_app(listed))

@@ -1,6 +1,7 @@
 """`.env.example` and the code say the same: every setting is there with its default, and nothing else is."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_every_setting_is_explained_in_the_line_above_it() -> None:
     lines = EXAMPLE.read_text().splitlines()
     unexplained = [
         line
-        for before, line in zip(lines, lines[1:], strict=False)
+        for before, line in pairwise(lines)
         if SETTING.fullmatch(line) and not re.fullmatch(r"# [A-Za-z0-9`].{4,}", before)
     ]
     assert not unexplained

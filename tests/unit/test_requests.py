@@ -1,5 +1,6 @@
 """One shape for every entrance: what it takes, and how it names what is wrong."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -210,10 +211,8 @@ VALUES = st.recursive(
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused_and_nothing_else(payload: bytes) -> None:
-    try:
+    with contextlib.suppress(UnreadableJson):
         assert isinstance(read_object(payload), dict)
-    except UnreadableJson:
-        pass
 
 
 @given(st.dictionaries(st.sampled_from([*EVERYTHING, "type", "template", "environment", "x"]), VALUES, max_size=6))

@@ -1,0 +1,107 @@
+"""The one reading of HTTP answers: what it says, and what its absence means."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infrastructure.channels.http import attempt, read_outcome, retry_after
+from schemas.outcomes import Ambiguous, Dead, Outcome, Retry, Sent
+
+NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, Sent("200", "p-1")),
+        (204, Sent("204", "p-1")),
+        (301, Dead("http_301")),
+        (307, Dead("http_307")),
+        (400, Dead("http_400")),
+        (401, Dead("http_401")),
+        (404, Dead("http_404")),
+        (408, Retry("http_408")),
+        (410, Dead("http_410")),
+        (413, Dead("http_413")),
+        (425, Retry("http_425")),
+        (429, Retry("http_429")),
+        (500, Retry("http_500")),
+        (503, Retry("http_503")),
+        (599, Retry("http_599")),
+    ],
+)
+def test_each_status_means_one_outcome(status: int, expected: Outcome) -> None:
+    assert read_outcome(httpx2.Response(status), "p-1") == expected
+
+
+def test_a_refusal_for_now_carries_the_wait_the_provider_names() -> None:
+    response = httpx2.Response(429, headers={"Retry-After": "120"})
+    assert read_outcome(response) == Retry("http_429", timedelta(seconds=120))
+
+
+@pytest.mark.parametrize(
+    ("header", "expected_s"),
+    [
+        ("120", 120),
+        (" 120 ", 120),
+        ("0", 0),
+        ("86400", 86_400),
+        ("Tue, 01 Dec 2026 12:02:00 GMT", 120),
+        ("Tue, 01 Dec 2026 13:02:00 +0100", 120),
+        ("Tue, 01 Dec 2026 12:02:00 -0000", 120),
+        ("Tuesday, 01-Dec-26 12:02:00 GMT", 120),
+        ("Tue, 01 Dec 2026 11:00:00 GMT", 0),
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("1e3", None),
+        ("١٢٠", None),
+        ("9" * 400, None),
+        ("Mon, 01 Jan 99999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999", None),
+        ("Tue, 31 Feb 2026 12:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_and_anything_else_was_not_said(
+    header: str | None, expected_s: float | None
+) -> None:
+    found = retry_after(header, NOON)
+    assert (found.total_seconds() if found is not None else None) == expected_s
+
+
+@given(st.text(max_size=60))
+def test_no_header_breaks_the_reading(header: str) -> None:
+    found = retry_after(header, NOON)
+    assert found is None or found >= timedelta(0)
+
+
+@given(st.integers(0, 10**6))
+def test_a_date_and_its_seconds_say_the_same(seconds: int) -> None:
+    date = format_datetime(NOON + timedelta(seconds=seconds), usegmt=True)
+    assert retry_after(date, NOON) == retry_after(str(seconds), NOON)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (httpx2.ConnectError("refused"), Retry("ConnectError")),
+        (httpx2.ConnectTimeout("no answer"), Retry("ConnectTimeout")),
+        (httpx2.PoolTimeout("all busy"), Retry("PoolTimeout")),
+        (httpx2.WriteTimeout("stuck"), Ambiguous("WriteTimeout")),
+        (httpx2.WriteError("cut"), Ambiguous("WriteError")),
+        (httpx2.ReadTimeout("silence"), Ambiguous("ReadTimeout")),
+        (httpx2.ReadError("cut"), Ambiguous("ReadError")),
+        (httpx2.RemoteProtocolError("nonsense"), Ambiguous("RemoteProtocolError")),
+    ],
+)
+async def test_before_a_byte_left_it_is_a_retry_and_afterwards_nobody_knows(error: Exception, expected: Outcome) -> None:
+    async def call() -> httpx2.Response:
+        raise error
+
+    assert await attempt(call()) == expected
