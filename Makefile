@@ -15,8 +15,9 @@ run: ## install, start everything on this machine, and serve it on PORT (8000) u
 install: ## make .venv and fetch what it needs; quick when nothing has changed
 	@$(BOOTSTRAP) install
 
-test: check ## check, then every other test, on real engines
-	$(BIN)/pytest tests --ignore tests/unit --ignore tests/bench --ignore tests/faults
+test: check ## check, then every other test, on real engines and in a real browser
+	$(BIN)/python -m tests.browser
+	$(BIN)/pytest tests --ignore tests/unit --ignore tests/bench
 
 check: install ## format, lint, types, import contracts, unit tests; fast
 	$(BIN)/ruff format --check
@@ -33,8 +34,8 @@ format: install ## write the code the way `make check` wants it
 bench: install ## side-by-side benchmarks; figures go to files
 	$(BIN)/python -m tests.bench
 
-faults: install ## the fault matrix: brokers, stores and providers that die, stall and lie
-	$(BIN)/pytest tests/faults
+faults: install ## workers killed with -9 under load; prints lost, duplicates, unknown
+	$(BIN)/pytest -s tests/e2e/test_kill_9.py
 
 LOCK := $(BIN)/uv pip compile --generate-hashes --no-annotate --universal --python-version 3.11 pyproject.toml
 

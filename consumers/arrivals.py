@@ -49,9 +49,9 @@ class Refusal:
     errors: tuple[FieldError, ...]
 
 
-def _is_request_id(text: str) -> bool:
+def _is_request_id(text: object) -> bool:
     try:
-        _REQUEST_ID.validate_python(text)
+        _REQUEST_ID.validate_python(text, strict=True)
     except ValidationError:
         return False
     return True
@@ -63,10 +63,13 @@ def _moment(timestamp_ms: int) -> datetime:
 
 
 class Arrivals:
-    """Reads records of the requests topics. `key` is the entrances' seal key, `raw_producers` the sources let in raw."""
+    """Reads records of the requests topics.
 
-    def __init__(self, key: bytes, raw_producers: tuple[str, ...]) -> None:
-        self._key = key
+    `keys` are the entrances' seal key and, after a rotation, the one before; `raw_producers` the sources let in raw.
+    """
+
+    def __init__(self, keys: tuple[bytes, ...], raw_producers: tuple[str, ...]) -> None:
+        self._keys = keys
         self._raw_producers = frozenset(raw_producers)
 
     def read(self, record: Received) -> Arrival | Refusal:
@@ -90,12 +93,15 @@ class Arrivals:
                 "invalid", FieldError(pointer="", detail="ce_id: 1 to 200 characters, none of them a control character")
             )
         try:
-            request = NotificationRequest.model_validate(from_any(read_object(value)))
+            body = read_object(value)
         except UnreadableJson as error:
             return refuse("unreadable", FieldError(pointer="", detail=str(error)))
+        own_id = body.get("request_id")
+        request_id = own_id if _is_request_id(own_id) else usable_id or fallback
+        try:
+            request = NotificationRequest.model_validate(from_any(body))
         except ValueError as error:
-            return refuse("invalid", *field_errors(error))
-        request_id = request.request_id or usable_id or fallback
+            return refuse("invalid", *field_errors(error), request_id=request_id)
         if request.environment not in (None, environment):
             error_at = FieldError(pointer="/environment", detail=f"the record came to {environment}")
             return refuse("wrong_environment", error_at, request_id=request_id)
@@ -112,4 +118,4 @@ class Arrivals:
 
     def _is_sealed(self, headers: dict[str, str], topic: str, request_id: str, producer: str, value: bytes) -> bool:
         mark = headers.get(cloudevents.SEAL, "")
-        return bool(mark) and is_sealed(self._key, mark, topic, request_id, producer, value)
+        return bool(mark) and any(is_sealed(key, mark, topic, request_id, producer, value) for key in self._keys)

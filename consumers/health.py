@@ -18,8 +18,8 @@ def health_app(workers: Sequence[Named]) -> FastAPI:
 
     @app.get("/livez")
     async def livez(response: Response) -> dict[str, Any]:
-        """Alive while every poll loop turns; a broker that is away does not make a process look dead."""
-        stuck = [health.group for consumer in consumers if not (health := consumer.health()).alive]
+        """Alive while every worker gets on; a broker that is away does not make a process look dead."""
+        stuck = [each.name for each in workers if not each.worker.alive]
         response.status_code = 503 if stuck else 200
         return {"status": "stuck" if stuck else "ok", "stuck": stuck}
 

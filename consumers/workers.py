@@ -16,7 +16,7 @@ from consumers.schedule import Schedule
 from infrastructure.channels import open_channels
 from infrastructure.kafka.consumer import GroupConsumer
 from infrastructure.ports import Channel, Handler
-from infrastructure.resources import Resources, seal_key
+from infrastructure.resources import Resources, seal_keys
 from schemas import topics
 from schemas.requests import CHANNELS
 from schemas.retries import RetrySchedule
@@ -28,6 +28,10 @@ class Worker(Protocol):
         """Works until `stop`, then ends cleanly."""
 
     def stop(self) -> None: ...
+
+    @property
+    def alive(self) -> bool:
+        """Made of progress, not of reachability: a broker that is away does not make a worker look dead."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def _bridge(environment: Environment, resources: Resources) -> Bridge:
 def _handler(name: str, resources: Resources, channels: dict[str, Channel]) -> Handler:
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
-        arrivals = Arrivals(seal_key(resources.settings), resources.settings.raw_producers)
+        arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
         return Route(
             arrivals,
             resources.catalogue,

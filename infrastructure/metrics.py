@@ -15,5 +15,13 @@ DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled",
 GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])
 STORE_CALLS = Counter("carillon_store_calls", "Calls to DynamoDB", ["action"])
 STORE_ITEMS = Counter("carillon_store_items", "Items written to DynamoDB in batches", ["action"])
+BRIDGE_ENTRIES = Counter("bridge_entries", "Entries of Redis settled in Kafka", ["environment", "source", "result"])
+BRIDGE_LOST = Counter(
+    "bridge_lost_before_read",
+    "Entries that were trimmed or deleted before the bridge could copy them: lost notifications",
+    ["environment", "stream"],
+)
+CONSUMER_LAG = Gauge("carillon_consumer_lag", "Records a group has still to read", ["group"])
+CONSUMER_LAG_SECONDS = Gauge("carillon_consumer_lag_seconds", "Age of the oldest record not yet committed", ["group"])
 WORKER_IN_FLIGHT = Gauge("carillon_worker_in_flight", "Records being worked on", ["group"])
 LIVE_CONNECTIONS = Gauge("carillon_live_connections", "Open live connections", ["kind"])

@@ -57,9 +57,10 @@ class Resources:
     http: httpx2.AsyncClient
 
 
-def seal_key(settings: Settings) -> bytes:
-    """The key by which our own entrances are known to route."""
-    return settings.app_secret_key.get_secret_value().encode()
+def seal_keys(settings: Settings) -> tuple[bytes, ...]:
+    """The key by which our entrances are known to route, and after a rotation the one that waiting requests carry."""
+    secrets = (settings.app_secret_key, settings.app_secret_key_previous)
+    return tuple(secret.get_secret_value().encode() for secret in secrets if secret.get_secret_value())
 
 
 @asynccontextmanager
@@ -79,7 +80,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             catalogue=catalogue,
             stores=Stores.on(dynamo),
             publisher=publisher,
-            entrance=Entrance(publisher, seal_key(settings)),
+            entrance=Entrance(publisher, seal_keys(settings)[0]),
             redis=redis,
             announcer=Announcer(redis),
             http=http,

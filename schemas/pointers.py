@@ -5,7 +5,6 @@ from pydantic import ValidationError
 from schemas.events import FieldError
 from schemas.legacy import LegacyField
 
-
 MOST_NAMED = 20
 """More mistakes than this are counted, not listed: the answer must not outgrow what it answers."""
 

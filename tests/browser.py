@@ -90,9 +90,9 @@ def _run(*command: str) -> str:
 
 def main() -> int:
     try:
-        print(f"Browser tests use {find_or_install()}")  # noqa: T201 - a command prints
+        print(f"Browser tests use {find_or_install()}")
     except NoBrowser as problem:
-        print(f"\n{problem}", file=sys.stderr)  # noqa: T201
+        print(f"\n{problem}", file=sys.stderr)
         return 1
     return 0
 

@@ -17,8 +17,8 @@ STORY = (
     ("Your parcel is on its way", "Order 4711 left our warehouse this morning. It should ring your bell tomorrow."),
 )
 # A look every five seconds: enough of them for a line in the chart.
-LOOKS_FOR_A_CHART = 24
-CROWD = [f"guest-{number}" for number in range(80)]
+LOOKS_FOR_A_CHART = 20
+CROWD = [f"guest-{number}" for number in range(100)]
 
 
 async def log_in(browser: Browser, site: str, path: str, person: str) -> Page:
@@ -71,7 +71,7 @@ async def take_operators(browser: Browser, site: str) -> None:
             pass
         told = await (await answered.value).json()
         looks = max((len(group["history"]) for group in told["data"]["groups"]), default=0)
-        await make_work(page, site, requests=looks % 4)
+        await make_work(page, site, requests=12 if looks % 4 == 1 else 0)
     await page.screenshot(path=PICTURES / "operators.png")
 
 

@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any, Literal
 
 import structlog
-from prometheus_client import Counter
 
 from consumers.handlers.bridge_entry import Copier, Incoming, as_json, as_text
 from consumers.handlers.bridge_progress import BridgeHealth, Progress
 from infrastructure.kafka.entrance import Entrance
+from infrastructure.metrics import BRIDGE_LOST
 from infrastructure.ports import Publisher
 from infrastructure.redis.channel import Subscription, agreed_id, subscribed
 from infrastructure.redis.streams import FIRST, Entry, Redis, StreamGroup, consumer_name
@@ -29,15 +29,11 @@ from schemas.topics import Environment
 
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
+STANDS_STILL_S = 60
+
 ReadFields = Callable[[Mapping[str, str]], NotificationRequest]
 
 log = structlog.get_logger()
-
-LOST = Counter(
-    "bridge_lost_before_read_total",
-    "Entries that were trimmed or deleted before the bridge could copy them: lost notifications",
-    ["environment", "stream"],
-)
 
 
 class Bridge:
@@ -69,6 +65,13 @@ class Bridge:
     @property
     def health(self) -> BridgeHealth:
         return self._progress.health
+
+    @property
+    def alive(self) -> bool:
+        """Waiting for Kafka or Redis is alive; holding entries without getting on with them is not."""
+        health = self.health
+        stands_still = time.monotonic() - health.last_progress > STANDS_STILL_S
+        return health.waiting_for is not None or health.pending == 0 or not stands_still
 
     def stop(self) -> None:
         """Ends `run` after what has been read is settled; what Kafka does not take stays pending for the next bridge."""
@@ -128,7 +131,7 @@ class Bridge:
         while cursor != FIRST and not self._progress.stopping.is_set():
             page = await group.take_over(cursor or FIRST, self._idle_takeover_s)
             if page.lost:
-                LOST.labels(self._environment, group.stream).inc(page.lost)
+                BRIDGE_LOST.labels(self._environment, group.stream).inc(page.lost)
                 log.error("bridge.lost_before_read", stream=group.stream, entries=page.lost)
             orphans = [entry for entry in page.entries if entry.id not in held]
             if orphans:

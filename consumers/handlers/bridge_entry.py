@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import Counter
 
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.quarantine import quarantine_record
+from infrastructure.metrics import BRIDGE_ENTRIES
 from infrastructure.ports import Publisher
 from schemas.legacy import LegacyField
 from schemas.outcomes import Unavailable
@@ -18,8 +18,6 @@ from schemas.requests import MAX_REQUEST_BYTES, EveryoneTarget, NotificationRequ
 from schemas.topics import Environment
 
 log = structlog.get_logger()
-
-COPIED = Counter("bridge_entries_total", "Entries of Redis settled in Kafka", ["environment", "source", "result"])
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Copier:
             request_id=request.request_id or incoming.fallback_id,
             correlation_id=incoming.origin,
         )
-        COPIED.labels(self._environment, incoming.source, "accepted").inc()
+        BRIDGE_ENTRIES.labels(self._environment, incoming.source, "accepted").inc()
 
     async def _refuse(self, incoming: Incoming, error: ValueError, *, reason: str) -> None:
         errors = field_errors(error)
@@ -86,7 +84,7 @@ class Copier:
                 detail=errors,
             )
         )
-        COPIED.labels(self._environment, incoming.source, "quarantined").inc()
+        BRIDGE_ENTRIES.labels(self._environment, incoming.source, "quarantined").inc()
         pointers = [found.pointer for found in errors]
         log.warning("bridge.quarantined", origin=incoming.origin, reason=reason, pointers=pointers)
 

@@ -6,40 +6,22 @@ from datetime import UTC, datetime
 import structlog
 
 from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Refusal
+from consumers.planning import Planner, Refused
 from consumers.reporting import Reporter
-from infrastructure.dynamo.contacts import EVERYONE, ContactStore
+from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.quarantine import quarantine_record
 from infrastructure.ports import Outgoing, Publisher, Received
 from schemas import cloudevents, topics
-from schemas.catalogue import Catalogue, UnknownName
+from schemas.catalogue import Catalogue
 from schemas.deliveries import DeliveryRecord
 from schemas.events import FieldError, Receipt, StatusEvent, Verdict
 from schemas.identity import body_hash
-from schemas.plan import (
-    MAX_PLANNED,
-    Notification,
-    Plan,
-    PlannedDelivery,
-    TooManyDeliveries,
-    make_plan,
-    people_named,
-    recipients_of,
-)
-from schemas.requests import EveryoneTarget, NotificationRequest, TopicTarget
+from schemas.plan import Notification, PlannedDelivery
 from schemas.timers import Timer
 
 log = structlog.get_logger()
-
-
-class Refused(ValueError):
-    """A request that can be read and cannot be carried out."""
-
-    def __init__(self, reason: str, pointer: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.errors = (FieldError(pointer=pointer, detail=detail),)
 
 
 class Route:
@@ -54,9 +36,8 @@ class Route:
         reporter: Reporter,
     ) -> None:
         self._arrivals = arrivals
-        self._catalogue = catalogue
+        self._planner = Planner(catalogue, contacts)
         self._notifications = notifications
-        self._contacts = contacts
         self._timers = timers
         self._publisher = publisher
         self._reporter = reporter
@@ -101,7 +82,7 @@ class Route:
         """Whatever crashed may have been the reading itself; it must not keep the record from being put away."""
         try:
             arrival = self._arrivals.read(record)
-        except Exception:
+        except Exception:  # pylint: disable=broad-exception-caught
             log.exception("request.unreadable", at=str(record.position))
             return RAW_PRODUCER, str(record.position)
         return arrival.producer, arrival.request_id
@@ -121,7 +102,7 @@ class Route:
                 accepted_at=arrival.accepted_at,
                 planned_at=now,
                 request=arrival.request,
-                plan=await self._plan(arrival),
+                plan=await self._planner.plan(arrival),
             )
             found = await self._notifications.put_if_absent(planned)
         if found.body_hash != digest:
@@ -129,42 +110,6 @@ class Route:
                 "request_id_conflict", "/request_id", "this request id came before with another body; the first one counts"
             )
         return found, found is planned
-
-    async def _plan(self, arrival: Arrival) -> Plan:
-        request = arrival.request
-        try:
-            kind = self._catalogue.type(request.type)
-        except UnknownName as error:
-            raise Refused("unknown_type", "/type", str(error)) from error
-        wanted = request.template or (kind.template if request.message is None else None)
-        try:
-            template = self._catalogue.template(wanted).pinned if wanted else None
-        except UnknownName as error:
-            raise Refused("unknown_template", "/template", str(error)) from error
-        if template is None and request.message is None:
-            raise Refused("nothing_to_send", "/message", f"type {kind.name} has no template: give message or template")
-        audience = await self._audience(arrival.environment, request)
-        people = tuple(dict.fromkeys((*people_named(request), *audience)))
-        channels = request.channels or kind.channels
-        contacts = await self._contacts.get_many(arrival.environment, people) if "email" in channels else {}
-        recipients = recipients_of(request, audience, contacts)
-        try:
-            return make_plan(arrival.notification_id, request, kind, template, recipients, arrival.accepted_at)
-        except TooManyDeliveries as error:
-            raise Refused("too_many_deliveries", "/to", str(error)) from error
-
-    async def _audience(self, environment: str, request: NotificationRequest) -> list[str]:
-        """Membership as of now, which the stored plan keeps."""
-        members: dict[str, None] = {}
-        for target in request.to:
-            match target:
-                case TopicTarget(topic=topic):
-                    members |= dict.fromkeys(await self._contacts.members(environment, topic, MAX_PLANNED + 1))
-                case EveryoneTarget():
-                    members |= dict.fromkeys(await self._contacts.members(environment, EVERYONE, MAX_PLANNED + 1))
-                case _:
-                    continue
-        return list(members)
 
     async def _hand_out(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
         """Deliveries, status, receipt, then the mark: dying in between repeats the whole, which does no harm."""

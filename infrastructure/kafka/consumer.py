@@ -83,6 +83,10 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         """Asks for a clean end: finish what is in flight, commit, leave the group."""
         self._stopping.set()
 
+    @property
+    def alive(self) -> bool:
+        return self.health().alive
+
     def health(self) -> Health:
         now = time.monotonic()
         return Health(

@@ -1,6 +1,7 @@
 """Looks at the lag again and again, so that the latest report is there at once and a trend can be told."""
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from infrastructure.kafka.lag import GroupReading, open_lag_reader
+from infrastructure.metrics import CONSUMER_LAG, CONSUMER_LAG_SECONDS
 from schemas.lag import SAMPLES_KEPT, GroupLag, Sample, group_lag, partition_lag
 from schemas.outcomes import Unavailable
 
@@ -54,6 +56,8 @@ class LagWatch:
             points.append((at, lag.lag, lag.lag_s))
             history[reading.group] = points
             report.append(lag)
+            CONSUMER_LAG.labels(lag.group).set(math.nan if lag.lag is None else lag.lag)
+            CONSUMER_LAG_SECONDS.labels(lag.group).set(math.nan if lag.lag_s is None else lag.lag_s)
         self._samples, self._history, self.report = samples, history, tuple(report)
         self.sampled_at, self.trouble = at, None
 

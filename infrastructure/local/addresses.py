@@ -24,7 +24,7 @@ class Elsewhere:
 
     @property
     def dynamodb(self) -> str | None:
-        return self._first("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", *AWS_CREDENTIALS)
+        return self._first("AWS_ENDPOINT_URL_DYNAMODB", *AWS_CREDENTIALS)
 
     @property
     def identity_provider(self) -> str | None:

@@ -1,14 +1,12 @@
-"""Who knocks: demo people with their tokens, and the mail and Slack the sandbox took."""
+"""Who knocks: demo people with their tokens."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
 
 import httpx2
 import pytest_asyncio
 
 from tests.tokens import bearer, token_of
 
-Calls = Callable[..., Awaitable[list[dict[str, Any]]]]
 TokenOf = Callable[[str], Awaitable[dict[str, str]]]
 
 

@@ -1,7 +1,7 @@
 """Whatever arrives, good neighbours are delivered, and whoever sent the bad one learns which field it was."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from schemas import topics
 from schemas.events import Position
 from tests.eventually import eventually
 from tests.kafka_log import document, records_of, text_headers
-from tests.tokens import bearer, machine_token, token_of
+from tests.tokens import bearer, machine_token
 
 REQUESTS = topics.requests("dev")
 
@@ -135,9 +135,8 @@ async def test_a_record_without_a_key_is_as_good_as_any(
 
 
 @pytest.mark.parametrize("bad", [bad for bad in BAD if bad.value and bad.reason in {"unreadable", "invalid"}], ids=str)
-async def test_over_http_the_same_kinds_are_refused_by_name(api: str, ana: dict[str, str], bad: Bad) -> None:
-    async with httpx2.AsyncClient(base_url=api, headers=ana) as client:
-        answer = await client.post("/api/v1/notifications", content=bad.value, headers={"content-type": "application/json"})
+async def test_over_http_the_same_kinds_are_refused_by_name(ana: httpx2.AsyncClient, bad: Bad) -> None:
+    answer = await ana.post("/api/v1/notifications", content=bad.value, headers={"content-type": "application/json"})
     expected = 413 if len(bad.value or b"") > 256 * 1024 else 400 if bad.reason == "unreadable" else 422
     assert answer.status_code == expected, answer.text
     body = answer.json()
@@ -149,12 +148,11 @@ async def test_over_http_the_same_kinds_are_refused_by_name(api: str, ana: dict[
 
 
 async def test_over_http_a_type_nobody_knows_is_accepted_and_then_rejected_by_receipt(
-    api: str, ana: dict[str, str], settings: Settings, workers: Child, unique: Callable[[str], str]
+    ana: httpx2.AsyncClient, settings: Settings, workers: Child, unique: Callable[[str], str]
 ) -> None:
     """Types are resolved once, by route: the answer comes as a receipt."""
-    async with httpx2.AsyncClient(base_url=api, headers=ana) as client:
-        body = {"to": "ana", "type": "order.lost", "request_id": unique("order")}
-        answer = await client.post("/api/v1/notifications", json=body)
+    body = {"to": "ana", "type": "order.lost", "request_id": unique("order")}
+    answer = await ana.post("/api/v1/notifications", json=body)
     assert answer.status_code == 202
     place = Position.model_validate(answer.json()["data"]["position"])
     [receipt] = await eventually(lambda: receipts_for(settings, [place]))
@@ -162,30 +160,26 @@ async def test_over_http_a_type_nobody_knows_is_accepted_and_then_rejected_by_re
 
 
 async def test_over_http_ids_that_disagree_and_bodies_that_changed_are_told_apart(
-    api: str, ana: dict[str, str], unique: Callable[[str], str]
+    ana: httpx2.AsyncClient, unique: Callable[[str], str]
 ) -> None:
-    request_id = unique("order")
-    body = {"to": "ana", "message": "Hi", "request_id": request_id}
-    async with httpx2.AsyncClient(base_url=api, headers=ana) as client:
-        assert (await client.post("/api/v1/notifications", json=body)).status_code == 202
-        changed = await client.post("/api/v1/notifications", json={**body, "message": "changed"})
-        two_ids = await client.post("/api/v1/notifications", json=body, headers={"Idempotency-Key": unique("other")})
+    body = {"to": "ana", "message": "Hi", "request_id": unique("order")}
+    assert (await ana.post("/api/v1/notifications", json=body)).status_code == 202
+    changed = await ana.post("/api/v1/notifications", json={**body, "message": "changed"})
+    two_ids = await ana.post("/api/v1/notifications", json=body, headers={"Idempotency-Key": unique("other")})
     assert (changed.status_code, changed.json()["error"]["type"]) == (409, "request_id_conflict")
     assert two_ids.status_code == 422
     assert pointers_of(two_ids.json()["error"]["errors"]) == ("/request_id",)
 
 
-async def test_over_http_who_may_not_is_told_so(
-    api: str, ana: dict[str, str], variables: Mapping[str, str], unique: Callable[[str], str]
-) -> None:
+async def test_over_http_who_may_not_is_told_so(api: str, ana: httpx2.AsyncClient, variables: Mapping[str, str]) -> None:
     broadcast = {"to": {"all": True}, "message": "Hi everybody"}
     async with httpx2.AsyncClient(base_url=api) as client:
         nobody = await client.post("/api/v1/notifications", json=broadcast)
         wrong = await client.post("/api/v1/notifications", json=broadcast, headers=bearer("ey.ey.ey"))
-        ana_may_not = await client.post("/api/v1/notifications", json=broadcast, headers=ana)
-        to_a_topic = await client.post("/api/v1/notifications", json={**broadcast, "to": {"topic": "x"}}, headers=ana)
-        unknown = await client.get(f"/api/v1/notifications/ntf_{'a' * 26}", headers=ana)
-        nowhere = await client.get("/api/v1/nowhere", headers=ana)
+        ana_may_not = await ana.post("/api/v1/notifications", json=broadcast)
+        to_a_topic = await ana.post("/api/v1/notifications", json={**broadcast, "to": {"topic": "x"}})
+        unknown = await ana.get(f"/api/v1/notifications/ntf_{'a' * 26}")
+        nowhere = await ana.get("/api/v1/nowhere")
         machine = bearer(await machine_token(variables))
         served = await client.post("/api/v1/notifications", json={**broadcast, "environment": "prod"}, headers=machine)
     assert [nobody.status_code, wrong.status_code] == [401, 401]
@@ -195,11 +189,6 @@ async def test_over_http_who_may_not_is_told_so(
     assert (unknown.status_code, unknown.json()["error"]["type"]) == (404, "not_known_yet")
     assert nowhere.status_code == 404
     assert (served.status_code, pointers_of(served.json()["error"]["errors"])) == (422, ("/environment",))
-
-
-@pytest.fixture
-async def ana(sandbox: object, variables: Mapping[str, str]) -> dict[str, str]:
-    return bearer(await token_of(variables, "ana"))
 
 
 async def good(resources: Resources, person: str, number: int) -> None:
@@ -227,5 +216,5 @@ async def receipts_for(settings: Settings, places: list[Position]) -> list[dict[
     return [found[place] for place in wanted] if found.keys() >= set(wanted) else None
 
 
-def pointers_of(errors: Iterator[dict[str, str]] | list[dict[str, str]]) -> tuple[str, ...]:
+def pointers_of(errors: list[dict[str, str]]) -> tuple[str, ...]:
     return tuple(error["pointer"] for error in errors)

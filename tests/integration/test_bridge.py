@@ -290,7 +290,7 @@ async def test_low_stock_is_one_type_however_it_is_wrapped(
 async def until_subscribed(redis: Redis, count: int = 1) -> None:
     async with asyncio.timeout(10):
         # the server tells nobody who subscribes, so it is asked
-        while (await redis.pubsub_numsub(LOW_STOCK_CHANNEL))[0][1] < count:  # noqa: ASYNC110
+        while (await redis.pubsub_numsub(LOW_STOCK_CHANNEL))[0][1] < count:
             await asyncio.sleep(0.01)
 
 

@@ -141,7 +141,7 @@ async def served(app: FastAPI) -> AsyncIterator[int]:
     port = any_free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", ws="none"))
     task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
+    while not server.started:
         await asyncio.sleep(0.01)
     yield port
     server.should_exit = True

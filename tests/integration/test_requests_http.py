@@ -7,13 +7,13 @@ from typing import Any
 import httpx2
 from confluent_kafka import Producer
 
+from api.main import create_app
 from infrastructure.local.processes import Child
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from schemas import topics
 from schemas.ids import notification_id
 from tests.eventually import eventually
-from tests.integration.conftest import TokenOf
 from tests.kafka_log import document, records_of, text_headers
 from tests.tokens import log_in
 
@@ -247,10 +247,8 @@ async def test_the_gateways_own_body_still_works(
         assert data["deliveries"][0]["state"] in {"SENT", "SKIPPED"}
 
 
-async def test_a_listed_origin_may_read_the_answer(bearer_of: TokenOf) -> None:
+async def test_a_listed_origin_may_read_the_answer() -> None:
     """The other half of the rule above, at an application with one origin listed."""
-    from api.main import create_app
-
     listed = Settings(_env_file=None, deployment="local", cors_origins=("https://app.example",))
     transport = httpx2.ASGITransport(create_app(listed))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:

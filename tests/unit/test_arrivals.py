@@ -17,7 +17,7 @@ from tests.fakes.publisher import FakePublisher
 KEY = b"k" * 32
 TOPIC = "notifications.dev.requests"
 HI: dict[str, Any] = {"to": "ana", "message": "Hi"}
-ARRIVALS = Arrivals(KEY, ("shop",))
+ARRIVALS = Arrivals((KEY,), ("shop",))
 
 
 def a_record(

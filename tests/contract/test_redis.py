@@ -1,0 +1,73 @@
+# pylint: disable=redefined-outer-name  # a test names the fixtures it is given
+"""What the parts on Redis promise, on fakeredis and on Valkey."""
+
+import asyncio
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+
+from infrastructure.redis.live import Announcer, inbox_channel, outcome_channel
+from infrastructure.redis.seen import Seen, SeenRequests
+from infrastructure.redis.wakeups import CHANGED, open_wakeups
+from schemas.events import Position
+
+Unique = Callable[[str], str]
+
+
+def an_answer(request_id: str, offset: int = 1) -> Seen:
+    return Seen("kafka", request_id, "hash", Position(topic="t", partition=0, offset=offset))
+
+
+async def test_the_first_answer_to_a_request_stays(redis: Redis, unique: Unique) -> None:
+    seen, name = SeenRequests(redis, 60), unique("ntf")
+    assert await seen.get("dev", name) is None
+    await seen.remember("dev", name, an_answer("r-1", 1))
+    await seen.remember("dev", name, an_answer("r-1", 2))
+    assert await seen.get("dev", name) == an_answer("r-1", 1)
+    assert await seen.get("test", name) is None, "environments do not see each other"
+
+
+async def test_an_answer_is_forgotten_in_time(redis: Redis, unique: Unique) -> None:
+    name = unique("ntf")
+    await SeenRequests(redis, 60).remember("dev", name, an_answer("r-1"))
+    assert 0 < await redis.ttl(f"carillon:dev:seen:{name}") <= 60
+
+
+async def woken(queue: "asyncio.Queue[str]") -> str:
+    return await asyncio.wait_for(queue.get(), 10)
+
+
+async def subscribed(redis: Redis, channel: str) -> None:
+    """The server knows of the subscription; what is said before that is rightly lost."""
+    async with asyncio.timeout(10):
+        while dict(await redis.pubsub_numsub(channel)).get(channel.encode(), 0) == 0:
+            await asyncio.sleep(0.01)
+
+
+async def test_everybody_who_listens_is_woken_and_nobody_else(redis: Redis, unique: Unique) -> None:
+    ana, ben = inbox_channel("dev", unique("ana")), inbox_channel("dev", unique("ben"))
+    async with (
+        open_wakeups(redis) as wakeups,
+        wakeups.listen(ana) as phone,
+        wakeups.listen(ana) as laptop,
+        wakeups.listen(ben) as other,
+    ):
+        await subscribed(redis, ana)
+        await subscribed(redis, ben)
+        for queue in (phone, laptop, other):
+            while not queue.empty():
+                queue.get_nowait()
+        announcer = Announcer(redis)
+        await announcer.inbox_changed("dev", ana.rsplit(":", 1)[1])
+        assert (await woken(phone), await woken(laptop)) == (CHANGED, CHANGED)
+        await announcer.read("dev", ben.rsplit(":", 1)[1], ["dlv_1", "dlv_2"])
+        assert await woken(other) == "read:dlv_1,dlv_2"
+        assert phone.empty()
+
+
+async def test_who_waits_for_an_outcome_is_told(redis: Redis, unique: Unique) -> None:
+    name = unique("ntf")
+    async with open_wakeups(redis) as wakeups, wakeups.listen(outcome_channel("dev", name)) as queue:
+        await subscribed(redis, outcome_channel("dev", name))
+        await Announcer(redis).outcome_known("dev", name)
+        assert await woken(queue) == CHANGED

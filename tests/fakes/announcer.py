@@ -1,0 +1,22 @@
+"""Redis's side of wake-ups in memory."""
+
+from collections.abc import Sequence
+
+from infrastructure.redis.live import Announcer
+
+
+class FakeAnnouncer(Announcer):
+    """Keeps who was woken."""
+
+    # pylint: disable-next=super-init-not-called  # there is no Redis behind it
+    def __init__(self) -> None:
+        self.woken: list[tuple[str, str]] = []
+
+    async def inbox_changed(self, environment: str, person: str) -> None:
+        self.woken.append(("inbox", person))
+
+    async def read(self, environment: str, person: str, ids: Sequence[str]) -> None:
+        self.woken.append(("read", person))
+
+    async def outcome_known(self, environment: str, notification_id: str) -> None:
+        self.woken.append(("outcome", notification_id))

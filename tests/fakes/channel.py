@@ -1,0 +1,26 @@
+"""A channel that remembers what it was given and answers from a script."""
+
+import asyncio
+
+from infrastructure.ports import Content
+from schemas.deliveries import DeliveryRecord
+from schemas.outcomes import Outcome, Sent
+
+
+class RecordingChannel:
+    """Answers the script's outcomes in turn, then always `Sent`; waits while it is closed."""
+
+    name = "email"
+
+    def __init__(self, *script: Outcome) -> None:
+        self.script = list(script)
+        self.sent: list[tuple[DeliveryRecord, str, Content]] = []
+        self.called = asyncio.Event()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def send(self, delivery: DeliveryRecord, address: str, content: Content) -> Outcome:
+        self.sent.append((delivery, address, content))
+        self.called.set()
+        await self.open.wait()
+        return self.script.pop(0) if self.script else Sent(answer="250 OK", provider_id=f"p-{len(self.sent)}")

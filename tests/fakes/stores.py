@@ -1,0 +1,237 @@
+"""The stores in memory. Each says what the real one says; one contract suite (tests/contract) runs against both."""
+
+# pylint: disable=super-init-not-called  # there is no client behind these
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from infrastructure.dynamo.contacts import EVERYONE, ContactStore
+from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
+from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.timers import TimerStore
+from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.live import InboxItem
+from schemas.outcomes import Unavailable
+from schemas.plan import Contact, Notification
+from schemas.timers import Timer, up_to
+
+
+class Outage:
+    """Shared by the fakes of one story: which of them are away, and in which order they were written."""
+
+    def __init__(self) -> None:
+        self.away: set[str] = set()
+        self.failing: dict[str, int] = {}
+        self.writes: list[str] = []
+
+    def touch(self, store: str) -> None:
+        if store in self.away:
+            raise Unavailable(f"{store} is away")
+        if self.failing.get(store):
+            self.failing[store] -= 1
+            raise Unavailable(f"{store} is away")
+
+    def write(self, store: str) -> None:
+        self.touch(store)
+        self.writes.append(store)
+
+
+class FakeNotifications(NotificationStore):
+    def __init__(self, outage: Outage | None = None) -> None:
+        self.rows: dict[tuple[str, str], Notification] = {}
+        self.routed: set[tuple[str, str]] = set()
+        self._outage = outage or Outage()
+
+    async def put_if_absent(self, notification: Notification) -> Notification:
+        self._outage.write("notifications.put")
+        return self.rows.setdefault((notification.environment, notification.notification_id), notification)
+
+    async def get(self, environment: str, notification_id: str) -> Notification | None:
+        self._outage.touch("notifications.get")
+        return self.rows.get((environment, notification_id))
+
+    async def mark_routed(self, notification: Notification, at: datetime) -> None:
+        self._outage.write("notifications.mark_routed")
+        self.routed.add((notification.environment, notification.notification_id))
+
+    async def is_routed(self, environment: str, notification_id: str) -> bool:
+        self._outage.touch("notifications.is_routed")
+        return (environment, notification_id) in self.routed
+
+    def cancel(self, notification: Notification, at: datetime) -> None:
+        key = (notification.environment, notification.notification_id)
+        self.rows[key] = self.rows[key].model_copy(update={"cancelled_at": at})
+
+
+class FakeDeliveries(DeliveryStore):
+    """The ledger with the same rules of claiming and settling."""
+
+    def __init__(self, outage: Outage | None = None) -> None:
+        self.rows: dict[tuple[str, str], Delivery] = {}
+        self._outage = outage or Outage()
+
+    async def claim(self, record: DeliveryRecord, now: datetime) -> Claim:
+        self._outage.write("deliveries.claim")
+        found = self.rows.get((record.environment, record.delivery_id))
+        if found is not None and not _may_claim(found, record):
+            return _standing(found)
+        row = Delivery(
+            environment=record.environment,
+            notification_id=record.notification_id,
+            delivery_id=record.delivery_id,
+            recipient=record.recipient,
+            channel=record.channel,
+            state="IN_FLIGHT",
+            attempt=record.attempt,
+            version=(found.version if found else 0) + 1,
+            claim_token=secrets.token_hex(12),
+            updated_at=now,
+            history=found.history if found else (),
+        )
+        return Won(self._put(row))
+
+    async def settle(self, outcome: Delivery) -> Delivery | None:
+        self._outage.write("deliveries.settle")
+        found = self.rows.get((outcome.environment, outcome.delivery_id))
+        if found is None or found.claim_token != outcome.claim_token:
+            return None
+        if found.state != "IN_FLIGHT":
+            return found if found.state == outcome.state else None
+        history = (*found.history, *outcome.history[-1:])
+        return self._put(outcome.model_copy(update={"version": found.version + 1, "history": history}))
+
+    async def record(self, delivery: Delivery) -> None:
+        self._outage.write("deliveries.record")
+        found = self.rows.get((delivery.environment, delivery.delivery_id))
+        if found is None or found.version < delivery.version:
+            self._put(delivery)
+
+    async def of(self, environment: str, notification_id: str) -> list[Delivery]:
+        self._outage.touch("deliveries.of")
+        mine = [row for (where, _), row in self.rows.items() if where == environment]
+        return sorted((row for row in mine if row.notification_id == notification_id), key=lambda row: row.delivery_id)
+
+    def _put(self, row: Delivery) -> Delivery:
+        self.rows[row.environment, row.delivery_id] = row
+        return row
+
+
+def _may_claim(found: Delivery, record: DeliveryRecord) -> bool:
+    if found.state == "RETRY":
+        return found.attempt == record.attempt
+    return found.state == "IN_FLIGHT" and record.seen_claim is not None and found.claim_token == record.seen_claim
+
+
+def _standing(found: Delivery) -> Claim:
+    if found.state == "IN_FLIGHT":
+        return Held(found)
+    return Waiting(found) if found.state == "RETRY" else Settled(found)
+
+
+class FakeInbox(InboxStore):
+    def __init__(self, outage: Outage | None = None) -> None:
+        self.items: dict[tuple[str, str, str], InboxItem] = {}
+        self._outage = outage or Outage()
+
+    async def put_if_absent(self, environment: str, item: InboxItem) -> bool:
+        self._outage.write("inbox.put")
+        key = (environment, item.person, item.id)
+        if key in self.items:
+            return False
+        self.items[key] = item
+        return True
+
+    async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
+        found = [item for item in self._of(environment, person) if before is None or item.cursor < before]
+        return found[::-1][:limit]
+
+    async def since(self, environment: str, person: str, *, after: str, limit: int) -> list[InboxItem]:
+        return [item for item in self._of(environment, person) if item.cursor > after][:limit]
+
+    async def unread(self, environment: str, person: str) -> int:
+        return len(await self.unread_ids(environment, person, len(self.items)))
+
+    async def unread_ids(self, environment: str, person: str, limit: int) -> list[str]:
+        return [item.id for item in self._of(environment, person) if item.read_at is None][:limit]
+
+    async def mark_read(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        return self._mark_at((environment, person, item_id), "read_at", at)
+
+    async def mark_seen(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        return self._mark_at((environment, person, item_id), "seen_at", at)
+
+    def _mark_at(self, key: tuple[str, str, str], name: str, at: datetime) -> bool:
+        found = self.items.get(key)
+        if found is not None and getattr(found, name) is None:
+            self.items[key] = found.model_copy(update={name: at})
+        return found is not None
+
+    def _of(self, environment: str, person: str) -> list[InboxItem]:
+        self._outage.touch("inbox.read")
+        mine = [item for (where, who, _), item in self.items.items() if (where, who) == (environment, person)]
+        return sorted(mine, key=lambda item: item.cursor)
+
+
+class FakeTimers(TimerStore):
+    def __init__(self, outage: Outage | None = None) -> None:
+        self.timers: dict[tuple[str, str], Timer] = {}
+        self.leases: dict[tuple[str, int], tuple[str | None, int]] = {}
+        self._outage = outage or Outage()
+
+    async def put(self, timer: Timer) -> None:
+        self._outage.write("timers.put")
+        self.timers[timer.environment, timer.order] = timer
+
+    async def due(self, environment: str, shard: int, now: datetime, limit: int) -> list[Timer]:
+        self._outage.touch("timers.due")
+        mine = (timer for (where, _), timer in self.timers.items() if where == environment and timer.shard == shard)
+        return sorted((timer for timer in mine if timer.order < up_to(now)), key=lambda timer: timer.order)[:limit]
+
+    async def delete(self, timer: Timer) -> None:
+        self.timers.pop((timer.environment, timer.order), None)
+
+    async def lease(self, environment: str, shard: int, owner: str, seen: int | None, now: datetime) -> tuple[bool, int]:
+        holder, version = self.leases.get((environment, shard), (None, 0))
+        if holder not in (None, owner) and version != seen:
+            return False, version
+        self.leases[environment, shard] = (owner, version + 1)
+        return True, version + 1
+
+    async def release(self, environment: str, shard: int, owner: str) -> None:
+        holder, version = self.leases.get((environment, shard), (None, 0))
+        if holder == owner:
+            self.leases[environment, shard] = (None, version + 1)
+
+
+@dataclass
+class _People:
+    contacts: dict[tuple[str, str], Contact] = field(default_factory=dict)
+    members: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+
+
+class FakeContacts(ContactStore):
+    def __init__(self, outage: Outage | None = None) -> None:
+        self._people = _People()
+        self._outage = outage or Outage()
+
+    async def get(self, environment: str, person: str) -> Contact | None:
+        self._outage.touch("contacts.get")
+        return self._people.contacts.get((environment, person))
+
+    async def learn(self, environment: str, contact: Contact) -> None:
+        known = self._people.contacts.get((environment, contact.person), Contact(person=contact.person))
+        changes: dict[str, object] = {"email_verified": contact.email_verified}
+        changes |= {"name": contact.name} if contact.name is not None else {}
+        changes |= {"email": contact.email} if contact.email is not None and contact.email_verified else {}
+        self._people.contacts[environment, contact.person] = known.model_copy(update=changes)
+        await self.subscribe(environment, contact.person, (EVERYONE,))
+
+    async def subscribe(self, environment: str, person: str, topics: tuple[str, ...]) -> None:
+        for topic in topics:
+            self._people.members.setdefault((environment, topic), set()).add(person)
+
+    async def members(self, environment: str, topic: str, limit: int) -> list[str]:
+        self._outage.touch("contacts.members")
+        return sorted(self._people.members.get((environment, topic), set()))[:limit]

@@ -1,0 +1,153 @@
+"""What the stories about handlers start from: a request as Kafka holds it, the workers, everything in memory."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from consumers.arrivals import Arrivals
+from consumers.handlers.deliver_external import DeliverExternal
+from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.persist import Persist
+from consumers.handlers.route import Route
+from consumers.reporting import Reporter
+from infrastructure.ports import Outgoing, Received
+from schemas.catalogue import Catalogue
+from schemas.deliveries import Delivery
+from schemas.plan import Contact, Notification
+from schemas.retries import RetrySchedule
+from schemas.types import NotificationType, Template
+from tests.fakes.announcer import FakeAnnouncer
+from tests.fakes.channel import RecordingChannel
+from tests.fakes.publisher import FakePublisher
+from tests.fakes.stores import (
+    FakeContacts,
+    FakeDeliveries,
+    FakeInbox,
+    FakeNotifications,
+    FakeTimers,
+    Outage,
+)
+
+REQUESTS = "notifications.dev.requests"
+LONGEST = timedelta(hours=72)
+LEASE = timedelta(seconds=45)
+SCHEDULE = RetrySchedule((timedelta(seconds=5), timedelta(seconds=30)), timedelta(hours=1))
+CATALOGUE = Catalogue.of(
+    [
+        NotificationType(name="order.shipped", template="order-shipped", channels=("in_app", "email")),
+        NotificationType(name="empty"),
+    ],
+    [Template(name="order-shipped", title="Order {{ order }}", body="Order {{ order }} is on its way.")],
+)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def a_request(body: dict[str, Any] | bytes | None = None, *, offset: int = 0, topic: str = REQUESTS) -> Received:
+    """A raw record; the same request id unless the body says otherwise."""
+    if not isinstance(body, bytes):
+        body = json.dumps({"to": "ana", "message": "Hi", "request_id": "r-1"} | (body or {})).encode()
+    return Received(topic, 0, offset, int(now().timestamp() * 1000), b"ana", body, ())
+
+
+def as_read(sent: Outgoing, offset: int = 0) -> Received:
+    """A record we produced, as its reader gets it."""
+    key = sent.key.encode() if isinstance(sent.key, str) else sent.key
+    headers = tuple((name, text.encode() if isinstance(text, str) else text) for name, text in sent.headers.items())
+    return Received(sent.topic, 0, offset, int(now().timestamp() * 1000), key, sent.value, headers)
+
+
+class Floor:
+    """One deployment in memory."""
+
+    def __init__(self, *script: Any) -> None:
+        self.outage = Outage()
+        self.publisher = FakePublisher()
+        self.notifications = FakeNotifications(self.outage)
+        self.deliveries = FakeDeliveries(self.outage)
+        self.inbox = FakeInbox(self.outage)
+        self.timers = FakeTimers(self.outage)
+        self.contacts = FakeContacts(self.outage)
+        self.announcer = FakeAnnouncer()
+        self.channel = RecordingChannel(*script)
+        self.catalogue = CATALOGUE
+
+    @property
+    def route(self) -> Route:
+        arrivals = Arrivals((b"k" * 32,), ())
+        reporter = Reporter(self.publisher, "route")
+        return Route(arrivals, self.catalogue, self.notifications, self.contacts, self.timers, self.publisher, reporter)
+
+    @property
+    def in_app(self) -> DeliverInApp:
+        reporter = Reporter(self.publisher, "deliver.in_app")
+        return DeliverInApp(
+            self.notifications, self.catalogue, self.publisher, reporter, LONGEST, self.inbox, self.announcer
+        )
+
+    def external(self, *, provider_timeout_s: float = 5.0, schedule: RetrySchedule = SCHEDULE) -> DeliverExternal:
+        return DeliverExternal(
+            self.notifications,
+            self.catalogue,
+            self.publisher,
+            Reporter(self.publisher, "deliver.email"),
+            LONGEST,
+            self.channel,
+            self.deliveries,
+            self.timers,
+            schedule,
+            LEASE,
+            provider_timeout_s,
+        )
+
+    @property
+    def persist(self) -> Persist:
+        return Persist(self.deliveries, self.announcer, self.publisher)
+
+    async def knows(self, person: str, email: str) -> None:
+        await self.contacts.learn("dev", Contact(person=person, email=email, email_verified=True))
+
+    def handed_out(self, channel: str = "email") -> list[Received]:
+        return [as_read(sent) for sent in self.publisher.on(f"notifications.dev.{channel}")]
+
+    def events(self) -> list[str]:
+        return [each["event"] for each in self.publisher.values_on("notifications.dev.status")]
+
+    def receipts(self) -> list[dict[str, Any]]:
+        return self.publisher.values_on("notifications.dev.receipts")
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        return self.publisher.values_on("notifications.dev.dlq")
+
+    def quarantined(self) -> list[tuple[bytes | None, str | bytes]]:
+        return [(sent.value, sent.headers["x-dlq-reason"]) for sent in self.publisher.on("notifications.dev.quarantine")]
+
+    def due_next(self) -> Received:
+        """The one timer that waits, as schedule will put it back."""
+        [timer] = self.timers.timers.values()
+        return as_read(Outgoing(timer.topic, timer.key, timer.value.encode(), timer.headers))
+
+    @property
+    def notification(self) -> Notification:
+        [found] = self.notifications.rows.values()
+        return found
+
+    @property
+    def is_routed(self) -> bool:
+        return (self.notification.environment, self.notification.notification_id) in self.notifications.routed
+
+    @property
+    def row(self) -> Delivery:
+        [found] = self.deliveries.rows.values()
+        return found
+
+
+async def a_routed_email(*script: Any, body: dict[str, Any] | None = None) -> tuple[Floor, Received]:
+    """A floor where one e-mail delivery has been handed out, and its record."""
+    floor = Floor(*script)
+    await floor.knows("ana", "ana@x.io")
+    await floor.route.handle(a_request({"channels": ["email"]} | (body or {})))
+    [record] = floor.handed_out()
+    return floor, record
