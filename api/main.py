@@ -7,12 +7,13 @@ from pathlib import Path
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
 
 from api.cookies import Cookies
 from api.measuring import MeasuringMiddleware
 from api.problems import install_problems
 from api.routes import auth, health, inbox, legacy, live, notifications, ops, pages
+from api.security_headers import SecurityHeaders
+from api.static_files import RevalidatedFiles
 from api.wiring import open_api_resources
 from infrastructure.settings import Settings
 
@@ -35,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
     # inbox before notifications: `/unread` must not be read as an id
     for module in (auth, inbox, notifications, live, ops, legacy, health, pages):
         app.include_router(module.router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Correlation-ID"],
         expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Correlation-ID"],
     )
+    app.add_middleware(SecurityHeaders, settings=settings)
     app.add_middleware(MeasuringMiddleware)
     app.add_middleware(CorrelationIdMiddleware, header_name="X-Correlation-ID", validator=_is_harmless)
     return app

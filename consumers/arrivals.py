@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeGuard
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -49,7 +50,7 @@ class Refusal:
     errors: tuple[FieldError, ...]
 
 
-def _is_request_id(text: object) -> bool:
+def _is_request_id(text: object) -> TypeGuard[str]:
     try:
         _REQUEST_ID.validate_python(text, strict=True)
     except ValidationError:
@@ -96,7 +97,7 @@ class Arrivals:
             body = read_object(value)
         except UnreadableJson as error:
             return refuse("unreadable", FieldError(pointer="", detail=str(error)))
-        own_id = body.get("request_id")
+        own_id: object = body.get("request_id")
         request_id = own_id if _is_request_id(own_id) else usable_id or fallback
         try:
             request = NotificationRequest.model_validate(from_any(body))

@@ -1,11 +1,10 @@
 // The HTTP API as these pages use it: the session cookie says who calls.
 
 export class Refused extends Error {
-  constructor(status, error, retryAfter) {
+  constructor(status, error) {
     const fields = (error?.errors ?? []).map((one) => `${one.pointer}: ${one.detail}`);
     super(fields.length > 0 ? fields.join("; ") : error?.detail || error?.title || `The API answered ${status}.`);
     this.status = status;
-    this.retryAfter = retryAfter;
   }
 }
 
@@ -14,6 +13,6 @@ export async function call(path, { method = "GET", body } = {}) {
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const answer = await fetch(`/api/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   const said = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Refused(answer.status, said?.error, answer.headers.get("Retry-After"));
+  if (!answer.ok) throw new Refused(answer.status, said?.error);
   return said;
 }

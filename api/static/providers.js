@@ -8,16 +8,13 @@ export function showProviders(sandbox) {
   at("sandbox-link").href = `${sandbox}/`;
   at("sandbox-hint").hidden = false;
   const panels = { email: panel("mail", mail), slack: panel("slack", slack) };
-  const stream = () => {
-    const source = new EventSource(`${sandbox}/calls/stream`);
-    source.addEventListener("call", ({ data }) => {
-      const call = JSON.parse(data);
-      panels[call.provider]?.add(call, true);
-    });
-    // what came while the stream was away, and before it was first open; doubles are dropped by number
-    source.addEventListener("open", () => load(sandbox, panels));
-  };
-  stream();
+  const stream = new EventSource(`${sandbox}/calls/stream`);
+  stream.addEventListener("call", ({ data }) => {
+    const call = JSON.parse(data);
+    panels[call.provider]?.add(call, true);
+  });
+  // what came before it was open, or while it was away; doubles are dropped by number
+  stream.addEventListener("open", () => load(sandbox, panels));
 }
 
 async function load(sandbox, panels) {
@@ -45,21 +42,21 @@ function panel(id, show) {
   };
 }
 
-function mail({ request, received_at: at_ }) {
+function mail({ request, received_at: received }) {
   return [
-    make("div", "line", make("span", "title", request.subject || "(no subject)"), clock(at_)),
+    make("div", "line", make("span", "title", request.subject || "(no subject)"), clock(received)),
     make("p", "soft", `to ${[request.to].flat().join(", ")}`),
     make("p", "text", String(request.text || request.html || "").trim()),
   ];
 }
 
-function slack({ request, received_at: at_ }) {
+function slack({ request, received_at: received }) {
   const message = request.message ?? {};
   const blocks = Array.isArray(message.blocks) ? message.blocks : [];
   const title = blocks.find((one) => one?.type === "header")?.text?.text;
   const body = blocks.find((one) => one?.type === "section")?.text?.text ?? message.text ?? "";
   return [
-    make("div", "line", make("span", "sender", make("strong", "", "Carillon"), make("span", "tag", "APP")), clock(at_)),
+    make("div", "line", make("span", "sender", make("strong", "", "Carillon"), make("span", "tag", "APP")), clock(received)),
     title && make("p", "title", title),
     make("p", "text", plain(String(body))),
   ].filter(Boolean);

@@ -1,6 +1,5 @@
 """One suite per port, run against the fake and the real part: what holds for one holds for the other."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
-from infrastructure.dynamo.client import open_dynamo
+from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
@@ -46,20 +45,32 @@ def moto_address() -> Iterator[str]:
     server.stop()
 
 
-@pytest_asyncio.fixture(scope="session", params=["fake", "dynamodb-local", "moto"])
-async def shelves(request: pytest.FixtureRequest) -> AsyncIterator[Shelves]:
-    if request.param == "fake":
-        yield Shelves(FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts())
-        return
-    settings: Settings = request.getfixturevalue("settings")
-    if request.param == "moto":
-        changes = {"aws_endpoint_url_dynamodb": request.getfixturevalue("moto_address"), "environments": ("dev",)}
-        settings = settings.model_copy(update=changes)
-        await create_tables(settings)
+def _on(dynamo: Dynamo) -> Shelves:
+    return Shelves(
+        NotificationStore(dynamo), DeliveryStore(dynamo), InboxStore(dynamo), TimerStore(dynamo), ContactStore(dynamo)
+    )
+
+
+@pytest_asyncio.fixture(scope="session")
+async def shelves_on_dynamodb_local(settings: Settings) -> AsyncIterator[Shelves]:
     async with open_dynamo(settings) as dynamo:
-        yield Shelves(
-            NotificationStore(dynamo), DeliveryStore(dynamo), InboxStore(dynamo), TimerStore(dynamo), ContactStore(dynamo)
-        )
+        yield _on(dynamo)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def shelves_on_moto(settings: Settings, moto_address: str) -> AsyncIterator[Shelves]:
+    changed = settings.model_copy(update={"aws_endpoint_url_dynamodb": moto_address, "environments": ("dev",)})
+    await create_tables(changed)
+    async with open_dynamo(changed) as dynamo:
+        yield _on(dynamo)
+
+
+@pytest.fixture(scope="session", params=["fake", "dynamodb_local", "moto"])
+def shelves(request: pytest.FixtureRequest) -> Shelves:
+    if request.param == "fake":
+        return Shelves(FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts())
+    found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
+    return found
 
 
 @pytest.fixture(params=["fake", "kafka"])
@@ -70,14 +81,21 @@ def publisher(request: pytest.FixtureRequest) -> Publisher:
     return resources.publisher
 
 
-@pytest_asyncio.fixture(params=["fakeredis", "valkey"])
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
-    if request.param == "fakeredis":
-        async with FakeAsyncRedis(server=FakeServer()) as fake:
-            yield fake
-        return
-    settings: Settings = request.getfixturevalue("settings")
+@pytest_asyncio.fixture
+async def fakeredis() -> AsyncIterator[Redis]:
+    async with FakeAsyncRedis(server=FakeServer()) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def valkey(settings: Settings) -> AsyncIterator[Redis]:
+    """The real one alone where it matters how a subscription ends: fakeredis does not let go of a cancelled reader."""
     client = open_redis(settings)
     yield client
     await client.aclose()
-    await asyncio.sleep(0)
+
+
+@pytest.fixture(params=["fakeredis", "valkey"])
+def redis(request: pytest.FixtureRequest) -> Redis:
+    found: Redis = request.getfixturevalue(request.param)
+    return found

@@ -27,5 +27,6 @@ async def test_many_at_once_all_get_a_place_of_their_own(publisher: Publisher, u
     assert len({str(place) for place in places}) == 200
 
 
-async def test_a_record_may_be_without_key_and_value(publisher: Publisher) -> None:
-    assert (await publisher.publish(Outgoing(TOPIC, None, None))).topic == TOPIC
+async def test_a_record_may_be_without_a_key_or_without_a_value(publisher: Publisher, unique: Callable[[str], str]) -> None:
+    assert (await publisher.publish(Outgoing(TOPIC, None, b"{}"))).topic == TOPIC
+    assert (await publisher.publish(Outgoing(TOPIC, unique("r"), None))).topic == TOPIC

@@ -44,20 +44,20 @@ async def subscribed(redis: Redis, channel: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_everybody_who_listens_is_woken_and_nobody_else(redis: Redis, unique: Unique) -> None:
+async def test_everybody_who_listens_is_woken_and_nobody_else(valkey: Redis, unique: Unique) -> None:
     ana, ben = inbox_channel("dev", unique("ana")), inbox_channel("dev", unique("ben"))
     async with (
-        open_wakeups(redis) as wakeups,
+        open_wakeups(valkey) as wakeups,
         wakeups.listen(ana) as phone,
         wakeups.listen(ana) as laptop,
         wakeups.listen(ben) as other,
     ):
-        await subscribed(redis, ana)
-        await subscribed(redis, ben)
+        await subscribed(valkey, ana)
+        await subscribed(valkey, ben)
         for queue in (phone, laptop, other):
             while not queue.empty():
                 queue.get_nowait()
-        announcer = Announcer(redis)
+        announcer = Announcer(valkey)
         await announcer.inbox_changed("dev", ana.rsplit(":", 1)[1])
         assert (await woken(phone), await woken(laptop)) == (CHANGED, CHANGED)
         await announcer.read("dev", ben.rsplit(":", 1)[1], ["dlv_1", "dlv_2"])
@@ -65,9 +65,9 @@ async def test_everybody_who_listens_is_woken_and_nobody_else(redis: Redis, uniq
         assert phone.empty()
 
 
-async def test_who_waits_for_an_outcome_is_told(redis: Redis, unique: Unique) -> None:
+async def test_who_waits_for_an_outcome_is_told(valkey: Redis, unique: Unique) -> None:
     name = unique("ntf")
-    async with open_wakeups(redis) as wakeups, wakeups.listen(outcome_channel("dev", name)) as queue:
-        await subscribed(redis, outcome_channel("dev", name))
-        await Announcer(redis).outcome_known("dev", name)
+    async with open_wakeups(valkey) as wakeups, wakeups.listen(outcome_channel("dev", name)) as queue:
+        await subscribed(valkey, outcome_channel("dev", name))
+        await Announcer(valkey).outcome_known("dev", name)
         assert await woken(queue) == CHANGED

@@ -125,17 +125,17 @@ async def test_nothing_is_lost_and_no_inbox_item_is_doubled(
 ) -> None:
     flow = requests(TOTAL, MAILS)
     told = await under_fire(flow, workers, resources, variables, door)
-    await until_all_are_final(flow, resources)
-
     assert told == Counter({"http": 667, "kafka": 667, "redis": 666}), "every request was acknowledged to its producer"
+
+    not_final = await still_open(flow, resources)
     in_app = compare((f"{sent.person} {sent.inbox_item}" for sent in flow), await inbox_items(resources))
-    assert in_app == Figures(lost=0, duplicates=0, unknown=0)
     ledger = Path(variables["SANDBOX_LEDGER"])
     mails = compare((sent.mail for sent in flow if sent.with_mail), accepted_mails(ledger))
     with capsys.disabled():
-        print(
-            f"\n{workers.kills} x kill -9, {TOTAL} notifications: in_app {in_app}; e-mail {mails} (bound {MOST_DUPLICATES})"
-        )
+        print(f"\n{workers.kills} x kill -9 in {TOTAL} notifications: in_app {in_app}")
+        print(f"{MAILS} of them by e-mail too: {mails} (at most {MOST_DUPLICATES} may be doubled)")
+    assert len(not_final) == 0, "every delivery has its final state in the ledger"
+    assert in_app == Figures(lost=0, duplicates=0, unknown=0)
     assert (mails.lost, mails.unknown) == (0, 0)
     assert mails.duplicates <= MOST_DUPLICATES
 
@@ -187,8 +187,8 @@ async def by_http(http: httpx2.AsyncClient, sent: Sent) -> None:
     assert answer.json()["data"]["notification_id"] == sent.notification_id
 
 
-async def until_all_are_final(flow: Sequence[Sent], resources: Resources) -> None:
-    """Every delivery of every notification has its final state in the ledger, and no other delivery is there."""
+async def still_open(flow: Sequence[Sent], resources: Resources) -> list[Sent]:
+    """What has deliveries that are in no final state, or none of ours, even when there was time for all."""
     permits = asyncio.Semaphore(16)
     left = list(flow)
 
@@ -203,7 +203,9 @@ async def until_all_are_final(flow: Sequence[Sent], resources: Resources) -> Non
         left = [sent for sent, is_still in zip(left, still, strict=True) if is_still]
         return not left
 
-    await eventually(none_is_left, within_s=60)
+    with suppress(AssertionError):
+        await eventually(none_is_left, within_s=60)
+    return left
 
 
 async def inbox_items(resources: Resources) -> list[str]:

@@ -69,12 +69,12 @@ class FakeDeliveries(DeliveryStore):
     """The ledger with the same rules of claiming and settling."""
 
     def __init__(self, outage: Outage | None = None) -> None:
-        self.rows: dict[tuple[str, str], Delivery] = {}
+        self.rows: dict[tuple[str, str, str], Delivery] = {}
         self._outage = outage or Outage()
 
     async def claim(self, record: DeliveryRecord, now: datetime) -> Claim:
         self._outage.write("deliveries.claim")
-        found = self.rows.get((record.environment, record.delivery_id))
+        found = self.rows.get((record.environment, record.notification_id, record.delivery_id))
         if found is not None and not _may_claim(found, record):
             return _standing(found)
         row = Delivery(
@@ -94,7 +94,7 @@ class FakeDeliveries(DeliveryStore):
 
     async def settle(self, outcome: Delivery) -> Delivery | None:
         self._outage.write("deliveries.settle")
-        found = self.rows.get((outcome.environment, outcome.delivery_id))
+        found = self.rows.get((outcome.environment, outcome.notification_id, outcome.delivery_id))
         if found is None or found.claim_token != outcome.claim_token:
             return None
         if found.state != "IN_FLIGHT":
@@ -104,17 +104,17 @@ class FakeDeliveries(DeliveryStore):
 
     async def record(self, delivery: Delivery) -> None:
         self._outage.write("deliveries.record")
-        found = self.rows.get((delivery.environment, delivery.delivery_id))
+        found = self.rows.get((delivery.environment, delivery.notification_id, delivery.delivery_id))
         if found is None or found.version < delivery.version:
             self._put(delivery)
 
     async def of(self, environment: str, notification_id: str) -> list[Delivery]:
         self._outage.touch("deliveries.of")
-        mine = [row for (where, _), row in self.rows.items() if where == environment]
-        return sorted((row for row in mine if row.notification_id == notification_id), key=lambda row: row.delivery_id)
+        mine = [row for (where, which, _), row in self.rows.items() if (where, which) == (environment, notification_id)]
+        return sorted(mine, key=lambda row: row.delivery_id)
 
     def _put(self, row: Delivery) -> Delivery:
-        self.rows[row.environment, row.delivery_id] = row
+        self.rows[row.environment, row.notification_id, row.delivery_id] = row
         return row
 
 
