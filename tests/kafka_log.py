@@ -10,13 +10,12 @@ from infrastructure.settings import Settings
 
 async def records_of(settings: Settings, topic: str) -> list[ConsumerRecord]:
     """Everything that is there now."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers, max_partition_fetch_bytes=4 * 1_048_576)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest")
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, number) for number in range(settings.kafka_partitions)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
         found: list[ConsumerRecord] = []
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=200)).values():

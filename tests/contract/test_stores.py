@@ -199,7 +199,7 @@ async def test_only_what_is_unread_is_counted(shelves: Shelves, unique: Unique) 
 
 
 async def test_timers_are_found_when_due_in_order_and_gone_when_deleted(shelves: Shelves, unique: Unique) -> None:
-    names = [unique("t") for _ in range(20)]
+    names = [unique("t") for _ in range(200)]
     names = [name for name in names if a_timer(name).shard == a_timer(names[0]).shard]
     early, late = a_timer(names[0]), a_timer(names[1], NOON + timedelta(hours=1))
     for timer in (late, early, early):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="package")
 def no_sockets() -> Iterator[None]:
     """Only AF_UNIX is left, by which asyncio wakes its own loop."""
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex

@@ -210,12 +210,12 @@ async def test_a_full_house_pauses_what_is_ordinary_and_never_what_is_urgent() -
     member = await Member(FakeClient(), worker_concurrency=1).assigned(ORDINARY, URGENT)
     member.handler.open.clear()
     member.reads(*range(9))
-    member.consumer._balance(member.client)  # type: ignore[arg-type]  # a client of ours
+    member.consumer._balance(member.client)
     assert member.client.paused == {ORDINARY}
     member.handler.open.set()
     member.reads(0, partition=URGENT)
     await member.settled()
-    member.consumer._balance(member.client)  # type: ignore[arg-type]  # a client of ours
+    member.consumer._balance(member.client)
     assert member.client.paused == set()
 
 

@@ -103,7 +103,7 @@ async def test_two_who_plan_at_once_follow_the_plan_that_was_stored_first() -> N
     async def nothing_yet(*_: Any) -> None:
         floor.notifications.rows |= other.notifications.rows
 
-    floor.notifications.get = nothing_yet  # type: ignore[method-assign]  # read before the other one had written
+    floor.notifications.get = nothing_yet  # type: ignore[method-assign, assignment]  # read before the other one had written
     await floor.route.handle(a_request({"channels": ["email"]}))
     assert len(floor.handed_out()) == 1, "our own plan had skipped for want of an address"
 
