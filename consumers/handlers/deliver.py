@@ -5,17 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from consumers.burial import crash, put_away
 from consumers.handlers.content import content_of
 from consumers.reporting import Reporter
 from infrastructure.dynamo.notifications import NotificationStore
-from infrastructure.kafka.quarantine import quarantine_record
 from infrastructure.metrics import DELIVERIES
 from infrastructure.ports import Content, Publisher, Received
 from infrastructure.rendering import CannotRender
 from schemas import topics
 from schemas.catalogue import Catalogue, UnknownName
 from schemas.deliveries import EVENT_OF, Delivery, DeliveryRecord, State, deadline
-from schemas.events import FieldError, StatusEvent
+from schemas.events import StatusEvent
 from schemas.plan import Notification, PlannedDelivery
 
 log = structlog.get_logger()
@@ -39,7 +39,11 @@ class Deliver(ABC):
         self._longest = longest
 
     async def handle(self, record: Received) -> None:
-        delivery = DeliveryRecord.model_validate_json(record.value or b"")
+        try:
+            delivery = DeliveryRecord.model_validate_json(record.value or b"")
+        except ValueError:
+            await self._put_away(record, "unreadable")
+            return
         with structlog.contextvars.bound_contextvars(
             delivery=delivery.delivery_id,
             notification=delivery.notification_id,
@@ -48,13 +52,14 @@ class Deliver(ABC):
         ):
             notification = await self._notifications.get(delivery.environment, delivery.notification_id)
             line = notification.line(delivery.delivery_id) if notification else None
-            if notification is None or line is None:
-                await self._unplanned(record)
+            if notification is None or line is None or record.topic not in _topics_of(notification, line):
+                # only route hands out deliveries; this one was written by somebody else
+                await self._put_away(record, "not_planned")
                 return
             await self._act(record, delivery, notification, line)
 
     async def bury(self, record: Received, error: Exception) -> None:
-        await self._put_away(record, f"crash:{type(error).__name__}")
+        await self._put_away(record, crash(error))
 
     def deadline_of(self, notification: Notification) -> datetime:
         due_at = notification.request.send_at or notification.accepted_at
@@ -112,23 +117,14 @@ class Deliver(ABC):
             at=str(record.position),
         )
 
-    async def _unplanned(self, record: Received) -> None:
-        """Only route hands out deliveries; a record without a plan was written by somebody else."""
-        await self._put_away(record, "not_planned")
-
     async def _put_away(self, record: Received, reason: str) -> None:
-        await self._publisher.publish(
-            quarantine_record(
-                topics.environment_of(record.topic),
-                key=record.key,
-                value=record.value,
-                headers=record.headers,
-                origin=str(record.position),
-                reason=reason,
-                detail=[FieldError(pointer="", detail=reason)],
-            )
-        )
+        await put_away(self._publisher, record, reason)
         log.error("delivery.quarantined", reason=reason, at=str(record.position))
+
+
+def _topics_of(notification: Notification, line: PlannedDelivery) -> tuple[str, ...]:
+    """Where a line of the plan may come from: its own environment and channel."""
+    return topics.subscription(notification.environment, f"deliver.{line.channel}")
 
 
 def now_utc() -> datetime:

@@ -33,7 +33,8 @@ class DeliverInApp(Deliver):
         self, record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery
     ) -> None:
         now = now_utc()
-        if (stop := self.stopped(notification, now)) is not None:
+        stop = self.stopped(notification, now)
+        if stop is not None and not await self._inbox.has(delivery.environment, delivery.recipient, delivery.delivery_id):
             await self.report(record, delivery, _row(delivery, now, *stop))
             return
         content = self.content(notification)

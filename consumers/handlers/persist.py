@@ -1,12 +1,11 @@
 """persist: writes the ledger rows that no claim has written, in batches, and wakes those who wait for an outcome."""
 
+from consumers.burial import crash, put_away
 from infrastructure.dynamo.deliveries import DeliveryStore
-from infrastructure.kafka.quarantine import quarantine_record
 from infrastructure.ports import Publisher, Received
 from infrastructure.redis.live import Announcer
-from schemas import topics
 from schemas.deliveries import FINAL, Delivery
-from schemas.events import FieldError, StatusEvent
+from schemas.events import StatusEvent
 
 _UNCLAIMED_CHANNELS = {"in_app"}
 
@@ -18,7 +17,11 @@ class Persist:
         self._publisher = publisher
 
     async def handle(self, record: Received) -> None:
-        event = StatusEvent.model_validate_json(record.value or b"")
+        try:
+            event = StatusEvent.model_validate_json(record.value or b"")
+        except ValueError:
+            await put_away(self._publisher, record, "unreadable")
+            return
         row = _unclaimed_row(event)
         if row is not None:
             await self._deliveries.record(row)
@@ -26,18 +29,7 @@ class Persist:
             await self._announcer.outcome_known(event.environment, event.notification_id)
 
     async def bury(self, record: Received, error: Exception) -> None:
-        reason = f"crash:{type(error).__name__}"
-        await self._publisher.publish(
-            quarantine_record(
-                topics.environment_of(record.topic),
-                key=record.key,
-                value=record.value,
-                headers=record.headers,
-                origin=str(record.position),
-                reason=reason,
-                detail=[FieldError(pointer="", detail=reason)],
-            )
-        )
+        await put_away(self._publisher, record, crash(error))
 
 
 def _unclaimed_row(event: StatusEvent) -> Delivery | None:

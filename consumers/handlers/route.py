@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 import structlog
 
 from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Refusal
+from consumers.burial import crash, put_away
 from consumers.planning import Planner, Refused
 from consumers.reporting import Reporter
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
-from infrastructure.kafka.quarantine import quarantine_record
 from infrastructure.ports import Outgoing, Publisher, Received
 from schemas import cloudevents, topics
 from schemas.catalogue import Catalogue
@@ -73,7 +73,7 @@ class Route:
             environment,  # type: ignore[arg-type]  # our own topic names
             producer,
             request_id,
-            f"crash:{type(error).__name__}",
+            crash(error),
             (FieldError(pointer="", detail="the request could not be routed; the operators know"),),
         )
         await self._refuse(record, refusal)
@@ -176,23 +176,13 @@ class Route:
 
     async def _refuse(self, record: Received, refusal: Refusal) -> None:
         """The bytes to quarantine, the reason to the producer; the neighbours flow on."""
-        errors = list(refusal.errors)
-        buried = quarantine_record(
-            refusal.environment,
-            key=record.key,
-            value=record.value,
-            headers=record.headers,
-            origin=str(record.position),
-            reason=refusal.reason,
-            detail=errors,
-        )
-        await self._publisher.publish(buried)
+        await put_away(self._publisher, record, refusal.reason, refusal.errors)
         receipt = Receipt(
             producer=refusal.producer,
             request_id=refusal.request_id,
             notification_id=None,
             verdict="rejected",
-            errors=tuple(errors),
+            errors=refusal.errors,
             origin=record.position,
             at=datetime.now(UTC),
         )

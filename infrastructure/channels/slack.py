@@ -29,6 +29,9 @@ def slack_message(content: Content) -> dict[str, Any]:
         blocks.append({"type": "header", "text": {"type": "plain_text", "text": _cut(content.title, _HEADER_MOST)}})
     body = escape(_cut(content.body, _SECTION_MOST // 5 * 4))
     blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _cut(body, _SECTION_MOST)}})
+    if content.url and content.url.startswith(("https://", "http://")):
+        link = f"<{escape(content.url).replace('|', '%7C')}|Open>"
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": link}})
     text = f"{content.title}: {content.body}" if content.title else content.body
     return {"text": escape(_cut(text, _SECTION_MOST)), "blocks": blocks}
 

@@ -42,6 +42,9 @@ class InboxStore:
             return False
         return True
 
+    async def has(self, environment: str, person: str, item_id: str) -> bool:
+        return await self._dynamo.get(INBOX.named(environment), {"person": person, "delivery_id": item_id}) is not None
+
     async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
         """Newest first, older than the cursor `before` when one is given."""
         condition, values = "person = :person", {":person": person}

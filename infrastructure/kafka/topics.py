@@ -42,6 +42,8 @@ def _new(topic: topics.KafkaTopic, settings: Settings) -> NewTopic:
         settings.kafka_replication_factor,
         topic_configs={
             "retention.ms": str(topic.retention_ms),
+            # the broker's clock says when a record was accepted, not whatever a producer writes
+            "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(topic.max_message_bytes),
             "min.insync.replicas": str(max(1, settings.kafka_replication_factor - 1)),
         },

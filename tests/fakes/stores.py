@@ -143,6 +143,9 @@ class FakeInbox(InboxStore):
         self.items[key] = item
         return True
 
+    async def has(self, environment: str, person: str, item_id: str) -> bool:
+        return (environment, person, item_id) in self.items
+
     async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
         found = [item for item in self._of(environment, person) if before is None or item.cursor < before]
         return found[::-1][:limit]

@@ -1,5 +1,6 @@
 """deliver.in_app: the item, put once under its delivery id, is the delivery."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,27 @@ async def test_what_was_stopped_is_not_stored(why: str) -> None:
         floor.notifications.cancel(floor.notification, now())
     await floor.in_app.handle(record)
     assert (floor.inbox.items, floor.events()[-1]) == ({}, why)
+
+
+async def test_what_is_in_the_inbox_already_was_sent_whatever_came_later() -> None:
+    floor, record = await a_routed_item()
+    await floor.in_app.handle(record)
+    floor.notifications.cancel(floor.notification, now())
+    await floor.in_app.handle(record)
+    assert floor.events() == ["routed", "sent", "sent"]
+
+
+@pytest.mark.parametrize("value", [b"\xff", b"{}", None])
+async def test_bytes_that_are_no_delivery_are_put_away_at_once(value: bytes | None) -> None:
+    floor, record = await a_routed_item()
+    await floor.in_app.handle(replace(record, value=value))
+    assert floor.quarantined() == [(value, "unreadable")]
+
+
+async def test_a_delivery_on_the_topic_of_another_channel_is_put_away() -> None:
+    floor, record = await a_routed_item()
+    await floor.external().handle(replace(record, topic="notifications.dev.email"))
+    assert floor.quarantined() == [(record.value, "not_planned")]
 
 
 async def test_a_text_that_cannot_be_made_fails_and_is_a_dead_letter() -> None:
