@@ -9,8 +9,9 @@ from api.problems import Problem
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from infrastructure.kafka.producer import RecordTooLarge
-from infrastructure.metrics import IDEMPOTENCY_HITS, PUBLISHED_MESSAGES
+from infrastructure.metrics import IDEMPOTENCY_HITS
 from infrastructure.redis.seen import Seen
+from schemas.catalogue import Unresolved
 from schemas.events import FieldError, Position
 from schemas.identity import body_hash
 from schemas.ids import new_request_id, notification_id
@@ -38,7 +39,7 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class Receipt:
+class Acceptance:
     """The answer: where in Kafka the request is, and whether it had been there before."""
 
     submission: Submission
@@ -88,11 +89,14 @@ def _request_id(request: NotificationRequest, idempotency_key: RequestId | None)
 
 class Intake:
     def __init__(self, resources: ApiResources) -> None:
+        self._catalogue = resources.catalogue
         self._entrance = resources.entrance
         self._seen = resources.seen
 
-    async def accept(self, submission: Submission, traceparent: str) -> Receipt:
-        """Raises `Problem` 409 for another body under a known id, 503 when the broker did not acknowledge in time."""
+    async def accept(self, submission: Submission, traceparent: str) -> Acceptance:
+        """Raises `Problem`: 409 for another body under a known id, 422 for a type or template that is not there,
+        503 when the broker did not acknowledge in time.
+        """
         digest = body_hash(submission.request)
         known = await self._seen.get(submission.environment, submission.notification_id)
         if known is not None:
@@ -104,17 +108,25 @@ class Intake:
                     "This request id came before with another body. The first one counts; use a new id for a new request.",
                     type="request_id_conflict",
                 )
-            return Receipt(submission, known.position, replayed=True)
+            return Acceptance(submission, known.position, replayed=True)
+        self._check_names(submission.request)
         position = await self._submit(submission, traceparent)
-        PUBLISHED_MESSAGES.labels("http", submission.environment).inc()
         seen = Seen(submission.producer, submission.request_id, digest, position)
         await self._seen.remember(submission.environment, submission.notification_id, seen)
-        return Receipt(submission, position, replayed=False)
+        return Acceptance(submission, position, replayed=False)
+
+    def _check_names(self, request: NotificationRequest) -> None:
+        """Route would refuse it too, by receipt; whoever waits for an answer hears it now."""
+        try:
+            self._catalogue.resolve(request)
+        except Unresolved as error:
+            raise invalid((FieldError(pointer=error.pointer, detail=error.detail),)) from error
 
     async def _submit(self, submission: Submission, traceparent: str) -> Position:
         try:
             accepted = await self._entrance.submit(
                 submission.request,
+                entrance="http",
                 environment=submission.environment,
                 producer=submission.producer,
                 request_id=submission.request_id,

@@ -8,12 +8,12 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 from prometheus_client import Counter
 
+from api.bodies import bounded_body
 from api.problems import Problem
 from infrastructure.auth.legacy import LegacyCaller, LegacyKeys, Refused, SignedCall
+from infrastructure.redis.client import RedisClient
 from infrastructure.redis.replays import Replays
-from infrastructure.redis.streams import Redis
 from infrastructure.settings import Settings
-from schemas.requests import MAX_REQUEST_BYTES
 
 # RFC 9745: the day from which on the older interface counts as deprecated
 DEPRECATED = {"Deprecation": "@1795219200"}
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class LegacyDoor:
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         tokens = (settings.api_token.get_secret_value(), settings.api_token_previous.get_secret_value())
         server_key = settings.app_secret_key.get_secret_value().encode()
         self._keys = LegacyKeys(tokens, server_key=server_key, window_s=settings.hmac_window_s)
@@ -97,19 +97,9 @@ async def _signed_call(request: Request) -> SignedCall:
     return SignedCall(
         method=request.method,
         target=path + b"?" + query if query else path,
-        body=await _bounded_body(request),
+        body=await bounded_body(request, DEPRECATED),  # nobody is authenticated yet
         tokens=tuple(headers.getlist("token")),
         timestamps=tuple(headers.getlist("x-timestamp")),
         signatures=tuple(headers.getlist("x-signature")),
         message_ids=(*headers.getlist("webhook-id"), *headers.getlist("x-request-id")),
     )
-
-
-async def _bounded_body(request: Request) -> bytes:
-    """The body, read no further than a request may be long: nobody is authenticated yet."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            raise Problem(413, "Too large", f"At most {MAX_REQUEST_BYTES} bytes are accepted.", headers=DEPRECATED)
-    return bytes(body)

@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket
 from api.wiring import ApiResources
 from infrastructure.dynamo.inbox import cursor_of
 from infrastructure.redis.live import READ, inbox_channel
+from infrastructure.redis.wakeups import CHANGED
 from schemas.base import Record, iso
 from schemas.live import GapFrame, InboxItem, NotificationFrame, ReadFrame
 from schemas.topics import Environment
@@ -17,8 +18,8 @@ SEND_S = 5.0
 LOOK_AGAIN_S = 15.0
 PAGE = 100
 CATCH_UP_MOST = 1000
-# Two workers may store in another order than their clocks say: what was stored this long ago is looked at again.
-OVERLAP = timedelta(seconds=10)
+# A put may land up to ten seconds after the time in its cursor, and workers' clocks differ: look back this far each time.
+OVERLAP = timedelta(seconds=30)
 _CURSOR = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)~(dlv_[a-z2-7]{26})?$")
 
 
@@ -52,17 +53,16 @@ class LiveConnection:
 
     async def _start(self, cursor: str | None, now: datetime) -> None:
         """A cursor that cannot be followed is answered by a gap and what is there now, never by silence."""
-        if cursor and is_cursor(cursor) and not await self._too_much_since(cursor):
+        if cursor and is_cursor(cursor, now) and not await self._too_much_since(cursor):
             self._after = cursor
             return
-        if cursor:
-            await self._send_gap()
-        # from now on: what is there already is known to the reader by its list
+        # from now on: what is there already is known to the reader by its list, or by the snapshot read afterwards
         self._after = cursor_of(now, "")
         before = cursor_of(now - OVERLAP, "")
-        for item in await self._since(before, CATCH_UP_MOST):
-            if item.created_at <= now:
-                self._sent[item.id] = item.cursor
+        known = await self._since(before, CATCH_UP_MOST)
+        self._sent = {item.id: item.cursor for item in known if item.created_at <= now}
+        if cursor:
+            await self._send_gap()
 
     async def _too_much_since(self, cursor: str) -> bool:
         return len(await self._since(cursor, CATCH_UP_MOST + 1)) > CATCH_UP_MOST
@@ -108,10 +108,11 @@ class LiveConnection:
             raise TooSlow from error
 
 
-def is_cursor(text: str) -> bool:
-    """Whether it has the shape of one of ours and names a moment that can be looked back from."""
+def is_cursor(text: str, now: datetime) -> bool:
+    """Whether it has the shape of one of ours and names a moment that has been and can be looked back from."""
     try:
-        return _CURSOR.match(text) is not None and bool(_before(text, OVERLAP))
+        has_been = text < cursor_of(now + OVERLAP, "")
+        return _CURSOR.match(text) is not None and has_been and bool(_before(text, OVERLAP))
     except (ValueError, OverflowError):
         return False
 
@@ -122,8 +123,11 @@ def _before(cursor: str, span: timedelta) -> str:
 
 
 async def _next(wakeups: asyncio.Queue[str]) -> str | None:
-    """The next message; None after a while, because a wake-up may be lost."""
+    """The next message; None after a while, because a wake-up may be lost. Many that say `changed` are one."""
     try:
-        return await asyncio.wait_for(wakeups.get(), LOOK_AGAIN_S)
+        message = await asyncio.wait_for(wakeups.get(), LOOK_AGAIN_S)
     except TimeoutError:
         return None
+    while message == CHANGED and not wakeups.empty():
+        message = wakeups.get_nowait()
+    return message

@@ -1,4 +1,4 @@
-from os import PathLike, stat_result
+import os
 
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -11,7 +11,7 @@ class RevalidatedFiles(StaticFiles):
     """Our own files are asked for again (an ETag makes that cheap), vendored ones carry their version in the name."""
 
     def file_response(
-        self, full_path: PathLike[str] | str, stat_result: stat_result, scope: Scope, status_code: int = 200
+        self, full_path: os.PathLike[str] | str, stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
         is_vendored = VENDORED in str(full_path)

@@ -1,4 +1,4 @@
-"""What became of a notification, put together from its row, the ledger and the timeline; and waiting for it."""
+"""What became of a notification, put together from its row and the ledger; and waiting for it."""
 
 import asyncio
 from collections import Counter

@@ -45,7 +45,9 @@ async def _run(workers: Sequence[Named], settings: Settings, stopping: asyncio.E
             asyncio.get_running_loop().remove_signal_handler(number)
         for each in workers:
             each.worker.stop()
-        await asyncio.gather(*running)
+        await asyncio.wait(running)  # all of them, also when one has crashed: the others still drain and commit
+        for task in running:
+            task.result()
 
 
 @contextlib.asynccontextmanager

@@ -58,10 +58,10 @@ class Schedule:
         while not self._stopping.is_set():
             try:
                 full = await self._look()
-                self._looked_at = time.monotonic()
             except Unavailable as error:
                 log.warning("schedule.held", environment=self._environment, reason=str(error))
                 full = False
+            self._looked_at = time.monotonic()
             if not full:
                 await self._stopped_within(_LOOK_EVERY_S)
         await self._release()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from schemas.requests import NotificationRequest
 from schemas.types import PLAIN, NotificationType, Template
 
 Versioned = TypeVar("Versioned", NotificationType, Template)
@@ -11,6 +12,14 @@ Versioned = TypeVar("Versioned", NotificationType, Template)
 
 class UnknownName(LookupError):
     """No type or template has this name."""
+
+
+class Unresolved(ValueError):
+    """A request whose type and template give nothing to send; `pointer` names the field to change."""
+
+    def __init__(self, reason: str, pointer: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.pointer, self.detail = reason, pointer, detail
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,25 @@ class Catalogue:
 
     def template(self, name: str) -> Template:
         return _find(self.templates, name, "template")
+
+    def resolve(self, request: NotificationRequest) -> tuple[NotificationType, str | None]:
+        """The request's type, and its template's pinned version unless it says its own message; raises `Unresolved`."""
+        try:
+            kind = self.type(request.type)
+        except UnknownName as error:
+            raise Unresolved("unknown_type", "/type", str(error)) from error
+        return kind, self._pinned_template(request, kind)
+
+    def _pinned_template(self, request: NotificationRequest, kind: NotificationType) -> str | None:
+        """A message of the request's own comes before the type's template."""
+        wanted = request.template or (kind.template if request.message is None else None)
+        if wanted is None and request.message is None:
+            detail = f"type {kind.name} has no template: give message or template"
+            raise Unresolved("nothing_to_send", "/message", detail)
+        try:
+            return self.template(wanted).pinned if wanted else None
+        except UnknownName as error:
+            raise Unresolved("unknown_template", "/template", str(error)) from error
 
 
 def _by_name(entries: Iterable[Versioned]) -> dict[str, Versioned]:

@@ -82,11 +82,6 @@ class Delivery(Record):
         )
         return self.model_copy(update={"history": (*self.history, step)})
 
-    @property
-    def settled(self) -> bool:
-        """Nothing more will be tried."""
-        return self.state in FINAL
-
 
 def deadline(due_at: datetime, expires_at: datetime | None, longest: timedelta) -> datetime:
     """When a delivery is given up: its own expiry, else `longest` after it was due."""

@@ -18,7 +18,7 @@ class Timer(Record):
     timer_id: str
     due_at: UtcDatetime
     topic: str
-    key: str
+    key: str | None
     value: str
     headers: dict[str, str] = Field(default_factory=dict)
 

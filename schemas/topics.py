@@ -47,6 +47,11 @@ def dead_letters(environment: str) -> str:
     return f"notifications.{environment}.dlq"
 
 
+def priority_of(topic: str) -> Priority:
+    """The priority a Kafka topic of ours carries; the one without a suffix is normal."""
+    return next((priority for priority in PRIORITIES if topic.endswith(f".{priority}")), "normal")
+
+
 def environment_of(topic: str) -> str:
     """The environment a Kafka topic of ours belongs to."""
     return topic.split(".", 2)[1]

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.routes.notifications import House
+from api.dependencies import House
 from api.wiring import ApiResources
 from infrastructure.dynamo.tables import CONTACTS
 from infrastructure.kafka.topics import missing_topics

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from api.auth import CurrentUser
+from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.problems import Problem
-from api.routes.notifications import House, InEnvironment
 from schemas.base import Value
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["inbox"])

@@ -113,6 +113,7 @@ async def _submit(
     try:
         accepted: Accepted = await resources.entrance.submit(
             notification,
+            entrance="legacy",
             environment=environment,
             producer=resources.settings.legacy_producer,
             request_id=request_id,
@@ -148,9 +149,8 @@ async def _status(environment: Environment, request: Request) -> dict[str, Any]:
 
 def _routing_lag(environment: Environment, request: Request) -> dict[str, Any] | None:
     """What the lag watch saw last; nothing while it has seen nothing."""
-    watch = getattr(request.app.state.resources, "lag", None)
     group = topics.group(environment, "route")
-    for seen in watch.report if watch is not None else ():
+    for seen in request.app.state.resources.lag.report:
         if seen.group == group:
             return {"group": group, "status": seen.status, "lag": seen.lag, "lag_s": seen.lag_s}
     return None

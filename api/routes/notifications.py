@@ -3,17 +3,19 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from api.auth import CurrentUser, requires
+from api.bodies import bounded_body
+from api.dependencies import House, InEnvironment
 from api.envelope import ok
-from api.intake import Intake, Receipt, producer_of, read_submission
+from api.intake import Acceptance, Intake, producer_of, read_submission
 from api.problems import Problem
 from api.status import read_status, settled_within, timeline_of
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from schemas.cloudevents import TRACEPARENT
-from schemas.requests import MAX_REQUEST_BYTES, NotificationRequest
+from schemas.requests import NotificationRequest
 from schemas.topics import Environment, group
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
@@ -22,39 +24,11 @@ MAX_WAIT_S = 5.0
 _WAIT = re.compile(r"\bwait=(\d{1,3})\b")
 _ID = Path(pattern=r"^ntf_[a-z2-7]{26}$")
 
-
-def the_resources(request: Request) -> ApiResources:
-    resources: ApiResources = request.app.state.resources
-    return resources
-
-
-House = Annotated[ApiResources, Depends(the_resources)]
 CanSend = Annotated[User, Depends(requires("notifications:send"))]
-
-
-def the_environment(house: House, environment: Annotated[Environment | None, Query()] = None) -> Environment:
-    """The environment a reader means; this deployment's default when none is named."""
-    wanted = environment or house.settings.default_environment
-    if wanted not in house.settings.environments:
-        raise Problem(404, "Not found", f"This deployment serves {', '.join(house.settings.environments)}.")
-    return wanted
-
-
-InEnvironment = Annotated[Environment, Depends(the_environment)]
 
 _BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": NotificationRequest.model_json_schema()}}}
 }
-
-
-async def bounded_body(request: Request) -> bytes:
-    """The body, refused as soon as it is longer than a request may be."""
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > MAX_REQUEST_BYTES:
-            raise Problem(413, "Too large", f"A request may have {MAX_REQUEST_BYTES} bytes.")
-    return bytes(received)
 
 
 @router.post("", status_code=202, operation_id="send", openapi_extra=_BODY)
@@ -70,17 +44,17 @@ async def send(
     settings = house.settings
     body = await bounded_body(request)
     submission = read_submission(body, idempotency_key, caller, settings.default_environment, settings.environments)
-    receipt = await Intake(house).accept(submission, request.headers.get(TRACEPARENT, ""))
+    acceptance = await Intake(house).accept(submission, request.headers.get(TRACEPARENT, ""))
     response.headers["Location"] = f"/api/v1/notifications/{submission.notification_id}?environment={submission.environment}"
-    if receipt.replayed:
+    if acceptance.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     if (seconds := _wait_of(prefer)) > 0:
         response.headers["Preference-Applied"] = f"wait={seconds:g}"
         found = await settled_within(house, submission.environment, submission.notification_id, seconds)
         if found is not None:
             response.status_code = 200
-            return ok(_accepted(receipt) | found, "The outcome is known.")
-    return ok(_accepted(receipt), "Accepted: Kafka has it.")
+            return ok(_accepted(acceptance) | found, "The outcome is known.")
+    return ok(_accepted(acceptance), "Accepted: Kafka has it.")
 
 
 def _wait_of(prefer: str | None) -> float:
@@ -88,14 +62,14 @@ def _wait_of(prefer: str | None) -> float:
     return min(float(found[1]), MAX_WAIT_S) if found else 0.0
 
 
-def _accepted(receipt: Receipt) -> dict[str, Any]:
-    submission = receipt.submission
+def _accepted(acceptance: Acceptance) -> dict[str, Any]:
+    submission = acceptance.submission
     return {
         "notification_id": submission.notification_id,
         "request_id": submission.request_id,
         "environment": submission.environment,
         "status": "ACCEPTED",
-        "position": receipt.position.model_dump(),
+        "position": acceptance.position.model_dump(),
     }
 
 

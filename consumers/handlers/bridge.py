@@ -20,7 +20,8 @@ from infrastructure.kafka.entrance import Entrance
 from infrastructure.metrics import BRIDGE_LOST
 from infrastructure.ports import Publisher
 from infrastructure.redis.channel import Subscription, agreed_id, subscribed
-from infrastructure.redis.streams import FIRST, Entry, Redis, StreamGroup, consumer_name
+from infrastructure.redis.client import RedisClient
+from infrastructure.redis.streams import FIRST, Entry, StreamGroup, consumer_name
 from schemas.ids import entry_request_id, new_request_id
 from schemas.legacy import LOW_STOCK_CHANNEL, LOW_STOCK_STREAM, LegacyField, from_low_stock, from_stream, read_low_stock
 from schemas.outcomes import Unavailable
@@ -41,7 +42,7 @@ class Bridge:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RedisClient,
         entrance: Entrance,
         publisher: Publisher,
         *,

@@ -64,6 +64,7 @@ class Copier:
     async def _submit(self, incoming: Incoming, request: NotificationRequest) -> None:
         await self._entrance.submit(
             request,
+            entrance="bridge",
             environment=self._environment,
             producer=self._producer,
             request_id=request.request_id or incoming.fallback_id,

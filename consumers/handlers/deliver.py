@@ -59,7 +59,13 @@ class Deliver(ABC):
             await self._act(record, delivery, notification, line)
 
     async def bury(self, record: Received, error: Exception) -> None:
+        """The bytes to quarantine; a delivery that was planned also ends, FAILED, where people can look it up."""
         await self._put_away(record, crash(error))
+        try:
+            delivery = DeliveryRecord.model_validate_json(record.value or b"")
+        except ValueError:
+            return
+        await self._give_up(record, delivery, crash(error))
 
     def deadline_of(self, notification: Notification) -> datetime:
         due_at = notification.request.send_at or notification.accepted_at
@@ -78,6 +84,9 @@ class Deliver(ABC):
         except (CannotRender, UnknownName) as error:
             log.warning("delivery.not_rendered", error=str(error))
             return "cannot_render"
+
+    @abstractmethod
+    async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None: ...
 
     @abstractmethod
     async def _act(

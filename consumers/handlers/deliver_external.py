@@ -63,6 +63,17 @@ class DeliverExternal(Deliver):
         self._lease = lease
         self._provider_timeout_s = provider_timeout_s
 
+    async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None:
+        match await self._deliveries.claim(delivery, now_utc()):
+            case Won(row):
+                failed = await self._deliveries.settle(self._failed(row, reason, now_utc()).with_step(str(record.position)))
+                if failed is not None:
+                    await self.report(record, delivery, failed)
+            case Held(row):
+                await self._check_after_lease(delivery, row)
+            case Waiting() | Settled():
+                return
+
     async def _act(
         self, record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery
     ) -> None:
@@ -111,6 +122,9 @@ class DeliverExternal(Deliver):
                 return await self._channel.send(delivery, address, content)
         except TimeoutError:
             return Ambiguous("timeout")
+        except Exception as error:  # pylint: disable=broad-exception-caught  # an adapter's bug must not repeat for ever
+            log.exception("channel.crashed")
+            return Ambiguous(f"crash:{type(error).__name__}")
 
     def _consequence(self, claimed: Delivery, outcome: Outcome, until: datetime) -> Delivery:
         now = now_utc()
@@ -149,11 +163,9 @@ class DeliverExternal(Deliver):
         await self._timers.put(self._timer(again, f"retry#{row.delivery_id}#{row.attempt}", due))
 
     async def _check_after_lease(self, delivery: DeliveryRecord, row: Delivery) -> None:
-        """Somebody holds it, perhaps a dead one: look again after a full lease, and take over if nothing has moved."""
+        """Somebody holds it, perhaps a dead one: look again a full lease after we saw it, take over if nothing has moved."""
         check = delivery.model_copy(update={"seen_claim": row.claim_token, "attempt": row.attempt})
-        await self._timers.put(
-            self._timer(check, f"lease#{row.delivery_id}#{row.claim_token}", row.updated_at + self._lease)
-        )
+        await self._timers.put(self._timer(check, f"lease#{row.delivery_id}#{row.claim_token}", now_utc() + self._lease))
         log.info("delivery.held", attempt=row.attempt)
 
     def _timer(self, delivery: DeliveryRecord, name: str, due: datetime) -> Timer:

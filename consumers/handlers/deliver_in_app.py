@@ -29,6 +29,10 @@ class DeliverInApp(Deliver):
         self._inbox = inbox
         self._announcer = announcer
 
+    async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None:
+        if not await self._inbox.has(delivery.environment, delivery.recipient, delivery.delivery_id):
+            await self.report(record, delivery, _row(delivery, now_utc(), "FAILED", reason))
+
     async def _act(
         self, record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery
     ) -> None:

@@ -195,10 +195,11 @@ class Route:
         headers.setdefault("ce_id", arrival.request_id)
         timer = Timer(
             environment=arrival.environment,
-            timer_id=f"{arrival.notification_id}#{body_hash(arrival.request)[:16]}",
+            # by its place in Kafka: a record that comes back too early gets a timer of its own, not one just deleted
+            timer_id=f"{arrival.notification_id}#{record.position}",
             due_at=until,
             topic=record.topic,
-            key=(record.key or b"").decode(errors="replace"),
+            key=None if record.key is None else record.key.decode(errors="replace"),
             value=(record.value or b"").decode(),
             headers=headers,
         )

@@ -81,14 +81,24 @@ class _Lane:
     async def _carry(self, batch: list[_Waiting]) -> None:
         try:
             await self._send(batch)
+        except Unavailable as error:
+            _fail(batch, error)
         except Exception as error:  # pylint: disable=broad-exception-caught  # each waiting caller raises it
-            for wanted in batch:
-                if not wanted.done.done():
-                    wanted.done.set_exception(error)
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            for wanted in batch:  # one bad item must not fail its neighbours
+                await self._carry([wanted])
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._schedule()
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for wanted in batch:
+        if not wanted.done.done():
+            wanted.done.set_exception(error)
 
 
 class Batches:

@@ -1,5 +1,6 @@
 """Durable timers: sharded by environment, read by consistent queries up to now, never scanned."""
 
+import json
 from datetime import datetime
 
 from infrastructure.dynamo.client import ConditionFailed, Dynamo
@@ -19,7 +20,9 @@ class TimerStore:
         item = {
             "shard_key": f"{timer.environment}#{timer.shard}",
             "due": timer.order,
-            "document": timer.model_dump_json(exclude_defaults=True),
+            # the value stays as it is: escaped inside the document, a large request would outgrow a row (400 KB)
+            "value": timer.value,
+            "document": timer.model_dump_json(exclude_defaults=True, exclude={"value"}),
         }
         await self._dynamo.put_soon(TIMERS.named(timer.environment), item, TIMERS.key)
 
@@ -31,7 +34,7 @@ class TimerStore:
             {":shard": f"{environment}#{shard}", ":up_to": up_to(now)},
             limit=limit,
         )
-        return [Timer.model_validate_json(row["document"]) for row in rows]
+        return [Timer.model_validate(json.loads(row["document"]) | {"value": row["value"]}) for row in rows]
 
     async def delete(self, timer: Timer) -> None:
         key = {"shard_key": f"{timer.environment}#{timer.shard}", "due": timer.order}

@@ -18,9 +18,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from infrastructure.kafka.budgets import Budgets
 from infrastructure.kafka.connection import connection
-from infrastructure.kafka.lanes import Lanes
-from infrastructure.kafka.watermark import Watermark
+from infrastructure.kafka.watermark import OffsetsWentBack, Watermark
 from infrastructure.metrics import GAPS
 from infrastructure.ports import Handler, Received
 from infrastructure.settings import Settings
@@ -47,13 +47,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Health:
-    """Made of progress, not of reachability: a broken broker must not make a process look dead."""
+    """How one member is doing; alive means that its loop turns, whether or not a broker answers."""
 
     group: str
     assigned: int
     in_flight: int
     last_poll_s: float
-    last_progress_s: float
 
     @property
     def alive(self) -> bool:
@@ -71,12 +70,10 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._consumer: AIOKafkaConsumer | None = None
         self._epoch = 0
         self._marks: dict[TopicPartition, Watermark] = {}
-        self._urgent = Lanes(self._settle, settings.worker_concurrency)
-        self._others = Lanes(self._settle, settings.worker_concurrency)
-        self._high_water = settings.worker_concurrency * 8
-        self._paused = False
+        self._budgets = Budgets(self._settle, settings.worker_concurrency)
+        self._suspects: list[tuple[TopicPartition, range]] = []
         self._stopping = asyncio.Event()
-        self._polled_at = self._progress_at = time.monotonic()
+        self._polled_at = time.monotonic()
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
@@ -94,7 +91,6 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             assigned=len(self._marks),
             in_flight=self._in_flight,
             last_poll_s=now - self._polled_at,
-            last_progress_s=now - self._progress_at,
         )
 
     async def run(self) -> None:
@@ -104,9 +100,10 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             try:
                 await self._run_once()
                 failures = 0
-            except (KafkaError, Unavailable, TimeoutError) as error:
+            except (KafkaError, OffsetsWentBack, Unavailable, TimeoutError) as error:
                 failures += 1
-                wait = min(10.0, 0.5 * 2**failures) * random.uniform(0.5, 1)  # noqa: S311
+                self._polled_at = time.monotonic()  # trying to come back is progress enough to be alive
+                wait = min(10.0, 0.5 * 2 ** min(failures, 5)) * random.uniform(0.5, 1)  # noqa: S311
                 log.warning("consumer.replaced", group=self._group, error=repr(error), wait_s=round(wait, 1))
                 await self._stopped_within(wait)
 
@@ -116,8 +113,10 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             group_id=self._group,
             enable_auto_commit=False,
             # "none" cannot be used: aiokafka looks for positions before it calls the listener that would set them.
-            # A silent reset is seen by the offsets it skips, see _tell_gap.
+            # A silent reset is seen by the offsets it skips, see _look_into_gaps.
             auto_offset_reset="earliest",
+            # a producer may use transactions: what it aborted is no request
+            isolation_level="read_committed",
             partition_assignment_strategy=[StickyPartitionAssignor],
             session_timeout_ms=int(self._settings.kafka_session_timeout_s * 1000),
             rebalance_timeout_ms=60_000,
@@ -135,11 +134,12 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def _poll_until_stopped(self, consumer: AIOKafkaConsumer) -> None:
         committed_at = time.monotonic()
         while not self._stopping.is_set():
-            self._balance(consumer)
+            self._budgets.balance(consumer, {tp: mark.in_flight for tp, mark in self._marks.items()})
             batch = await consumer.getmany(timeout_ms=POLL_MS, max_records=500)
             self._polled_at = time.monotonic()
             for partition, records in batch.items():
                 self._take(partition, records)
+            await self._look_into_gaps(consumer)
             if self._polled_at - committed_at >= COMMIT_EVERY_S:
                 await self._commit()
                 committed_at = self._polled_at
@@ -148,9 +148,8 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         mark = self._marks.get(partition)
         if mark is None:  # revoked while the fetch was under way: its new owner reads it
             return
-        lanes = self._urgent if partition.topic.endswith(".urgent") else self._others
         for record in records:
-            self._tell_gap(partition, mark.begin(record.offset))
+            self._suspect(partition, mark.begin(record.offset))
             received = Received(
                 record.topic,
                 record.partition,
@@ -161,22 +160,11 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 tuple(record.headers),
             )
             key = record.key if record.key is not None else record.offset
-            lanes.add((partition, key), Work(received, partition, mark.epoch))
+            self._budgets.add(partition, key, Work(received, partition, mark.epoch))
 
     @property
     def _in_flight(self) -> int:
         return sum(mark.in_flight for mark in self._marks.values())
-
-    def _balance(self, consumer: AIOKafkaConsumer) -> None:
-        """Back-pressure: above the high water the partitions pause, the group membership goes on. Urgent never pauses."""
-        ordinary = [tp for tp in self._marks if not tp.topic.endswith(".urgent")]
-        waiting = sum(self._marks[tp].in_flight for tp in ordinary)
-        if not self._paused and waiting > self._high_water:
-            consumer.pause(*ordinary)
-            self._paused = True
-        elif self._paused and waiting < self._high_water // 2:
-            consumer.resume(*ordinary)
-            self._paused = False
 
     async def _settle(self, work: Work) -> None:
         """Drives one record to its end: held while our floor is out, buried when it keeps crashing the handler."""
@@ -206,7 +194,6 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         return True
 
     def _finish(self, work: Work) -> None:
-        self._progress_at = time.monotonic()
         mark = self._marks.get(work.partition)
         if mark is not None and mark.epoch == work.epoch:
             mark.finish(work.record.offset)
@@ -238,15 +225,13 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._marks.clear()
 
     async def _drain(self) -> None:
-        budget = self._settings.drain_timeout_s
-        drained = await asyncio.gather(self._urgent.drained(budget), self._others.drained(budget))
-        if not all(drained):
+        if not await self._budgets.drained(self._settings.drain_timeout_s):
             log.warning("drain.incomplete", group=self._group, in_flight=self._in_flight)
-            await asyncio.gather(self._urgent.abandon(), self._others.abandon())
+            await self._budgets.abandon()
         await self._commit()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._paused = False
+        self._budgets.reassigned()
         # before anything is awaited: a record that found no watermark would be passed over
         self._marks = marks = {tp: Watermark(self._epoch) for tp in assigned}
         try:
@@ -263,20 +248,23 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         for tp, mark in marks.items():
             committed = await self._consumer.committed(tp)
             if committed is not None:
-                self._tell_gap(tp, mark.resume_at(committed))
+                self._suspect(tp, mark.resume_at(committed))
 
-    def _tell_gap(self, tp: TopicPartition, missing: range) -> None:
-        """Our Kafka topics are neither compacted nor transactional, so offsets without records are lost records."""
+    def _suspect(self, tp: TopicPartition, missing: range) -> None:
+        """Offsets without records: lost by retention, or only the markers of somebody's transactions."""
         if missing:
-            log.error(
-                "consumer.gap",
-                group=self._group,
-                topic=tp.topic,
-                partition=tp.partition,
-                lost_from=missing.start,
-                lost_to=missing.stop,
-            )
-            GAPS.labels(self._group).inc(len(missing))
+            self._suspects.append((tp, missing))
+
+    async def _look_into_gaps(self, consumer: AIOKafkaConsumer) -> None:
+        """What lies below the log start is lost, and is said aloud."""
+        suspects, self._suspects = self._suspects, []
+        for tp, missing in suspects:
+            start = (await consumer.beginning_offsets([tp]))[tp]
+            lost = range(missing.start, min(missing.stop, start))
+            if lost:
+                place = {"topic": tp.topic, "partition": tp.partition}
+                log.error("consumer.gap", group=self._group, **place, lost_from=lost.start, lost_to=lost.stop)
+                GAPS.labels(self._group).inc(len(lost))
 
     async def _leave(self) -> None:
         """Drain, commit, leave; a client that does not let go is left behind (aio-libs/aiokafka#773)."""

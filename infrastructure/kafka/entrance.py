@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
+from infrastructure.metrics import PUBLISHED_MESSAGES
 from infrastructure.ports import Outgoing, Publisher
 from schemas import cloudevents, topics
 from schemas.events import Position
@@ -11,6 +13,8 @@ from schemas.plan import people_named
 from schemas.requests import NotificationRequest
 from schemas.seal import seal
 from schemas.topics import Environment
+
+EntranceName = Literal["http", "legacy", "bridge"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Entrance:
         self,
         request: NotificationRequest,
         *,
+        entrance: EntranceName,
         environment: Environment,
         producer: str,
         request_id: str,
@@ -54,4 +59,5 @@ class Entrance:
         people = people_named(request)
         key = people[0] if people else request_id
         position = await self._publisher.publish(Outgoing(topic, key, value, headers))
+        PUBLISHED_MESSAGES.labels(entrance, environment).inc()
         return Accepted(notification_id(environment, producer, request_id), request_id, position)

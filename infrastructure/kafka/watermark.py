@@ -3,6 +3,10 @@
 from collections import deque
 
 
+class OffsetsWentBack(RuntimeError):
+    """The log is being read again from an earlier place: a new assignment has to take over."""
+
+
 class Watermark:
     """Offsets arrive in order and finish in any order; only an unbroken prefix counts."""
 
@@ -21,7 +25,7 @@ class Watermark:
         if self._first is None:
             self._first = offset  # may lie before what was committed: a log that lost its end is read again from its start
         elif self._expected is not None and offset < self._expected:
-            raise ValueError(f"offset {offset} arrives after {self._expected - 1}")
+            raise OffsetsWentBack(f"offset {offset} arrives after {self._expected - 1}")
         self._expected = offset + 1
         self._under_way.append(offset)
         return missing

@@ -8,7 +8,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from infrastructure.redis.streams import redis_errors, text
+from infrastructure.redis.client import redis_or_unavailable
+from infrastructure.redis.streams import text
 from schemas.outcomes import Unavailable
 
 QUIET_S = 1.0
@@ -21,7 +22,7 @@ class Subscription:
 
     async def next(self) -> bytes | None:
         """The next message; nothing after a quiet second."""
-        with redis_errors():
+        with redis_or_unavailable():
             found: Any = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=QUIET_S)
         if found is None:
             return None
@@ -34,7 +35,7 @@ async def subscribed(redis: Redis, channel: str) -> AsyncIterator[Subscription]:
     """Listens from here on, on a connection of its own."""
     pubsub = redis.pubsub()
     try:
-        with redis_errors():
+        with redis_or_unavailable():
             await pubsub.subscribe(channel)
         yield Subscription(pubsub)
     finally:
@@ -48,7 +49,7 @@ async def agreed_id(redis: Redis, environment: str, payload: bytes, proposal: st
     """
     key = f"carillon:{environment}:low-stock:{hashlib.sha256(payload).hexdigest()}"
     try:
-        with redis_errors():
+        with redis_or_unavailable():
             earlier = await redis.set(key, proposal, nx=True, get=True, px=AGREED_MS)
     except Unavailable:
         return proposal

@@ -1,14 +1,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
-from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from infrastructure.settings import Settings
 from schemas.outcomes import Unavailable
+
+# what the floors above call the client; redis-py itself is known to infrastructure alone
+RedisClient: TypeAlias = Redis
 
 MAX_CONNECTIONS = 64
 CONNECTION_WAIT_S = 1.0
@@ -16,17 +20,6 @@ CONNECT_TIMEOUT_S = 1.0
 # longer than the longest blocking read (XREADGROUP BLOCK, 2 s), or a quiet stream looks like a dead server
 ANSWER_TIMEOUT_S = 5.0
 HEALTH_CHECK_S = 30
-
-# The server is away, starting, failing over or full. Any other error is a bug of ours and stays what it is.
-OUT_OF_REACH = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.ReadOnlyError,
-    exceptions.OutOfMemoryError,
-    exceptions.MasterDownError,
-    exceptions.ClusterDownError,
-    OSError,
-)
 
 
 def open_redis(settings: Settings) -> Redis:
@@ -51,8 +44,15 @@ def open_redis(settings: Settings) -> Redis:
 
 @contextmanager
 def redis_or_unavailable() -> Iterator[None]:
-    """Around commands: a Redis that is out of reach becomes `Unavailable`, without its address in the text."""
+    """Around commands: what Redis cannot do right now becomes `Unavailable`, without address and arguments in its text.
+
+    A refusal counts too: a full disk (MISCONF) or a replica without its master is no error of the caller's, and the bridge
+    has to outlive even a key of another type (WRONGTYPE) until somebody removes it.
+    """
     try:
         yield
-    except OUT_OF_REACH as error:
+    except ResponseError as error:
+        code = str(error).partition(" ")[0]  # its first word says what kind; the rest may repeat what we sent
+        raise Unavailable(f"redis: {type(error).__name__} {code}") from error
+    except (RedisError, OSError) as error:
         raise Unavailable(f"redis: {type(error).__name__}") from error

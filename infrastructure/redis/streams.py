@@ -5,18 +5,15 @@ Source: https://redis.io/docs/latest/develop/data-types/streams/
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from schemas.outcomes import Unavailable
-
-__all__ = ["FIRST", "Entry", "Redis", "StreamGroup", "Takeover", "consumer_name", "redis_errors", "text"]
+from infrastructure.redis.client import redis_or_unavailable
 
 GROUP = "carillon"
 FIRST = "0-0"
@@ -51,15 +48,6 @@ def text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """Whatever Redis cannot do right now is our own floor being out."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise Unavailable(f"Redis: {type(error).__name__}: {error}") from error
-
-
 class StreamGroup:
     """One member of the group on one stream. Needs a client that does not decode: fields may be any bytes."""
 
@@ -70,7 +58,7 @@ class StreamGroup:
 
     async def open(self) -> bool:
         """Makes sure that group and stream are there; says whether they had to be made."""
-        with redis_errors():
+        with redis_or_unavailable():
             try:
                 await self._redis.xgroup_create(self.stream, GROUP, id="0", mkstream=True)
             except ResponseError as error:
@@ -81,7 +69,7 @@ class StreamGroup:
 
     async def read(self) -> list[Entry]:
         """The next entries nobody has had, oldest first; nothing after a quiet second."""
-        with redis_errors():
+        with redis_or_unavailable():
             try:
                 found: Any = await self._redis.xreadgroup(
                     GROUP, self._consumer, {self.stream: ">"}, count=BATCH, block=BLOCK_MS
@@ -98,7 +86,7 @@ class StreamGroup:
 
         Never with JUSTID: redis-py then drops the cursor and the deleted ids, and those are lost notifications.
         """
-        with redis_errors():
+        with redis_or_unavailable():
             try:
                 page: Any = await self._redis.xautoclaim(
                     self.stream, GROUP, self._consumer, int(min_idle_s * 1000), start_id=cursor, count=BATCH
@@ -110,15 +98,16 @@ class StreamGroup:
                 return Takeover([], 0, FIRST)
         entries = self._entries(page[1])
         unreadable = len(page[1]) - len(entries)  # servers before 7.0 answer nil for a deleted entry
-        return Takeover(entries, unreadable + len(page[2]), text(page[0]))
+        deleted = page[2] if len(page) > 2 else ()  # and list none of them
+        return Takeover(entries, unreadable + len(deleted), text(page[0]))
 
     async def acknowledge(self, entries: Sequence[Entry]) -> None:
-        with redis_errors():
+        with redis_or_unavailable():
             await self._redis.xack(self.stream, GROUP, *(entry.id for entry in entries))
 
     async def leave(self) -> None:
         """Takes our name off the group, unless entries still hang on it: those are for another member to take over."""
-        with redis_errors():
+        with redis_or_unavailable():
             try:
                 held = await self._redis.xpending_range(
                     self.stream, GROUP, min="-", max="+", count=1, consumername=self._consumer

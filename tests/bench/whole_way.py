@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from infrastructure.ports import Outgoing
 from schemas import topics
+from schemas.deliveries import FINAL
 from schemas.ids import notification_id
 from tests.bench.running import Running
 
@@ -61,7 +62,9 @@ async def _settled(product: Running, wanted: list[str]) -> None:
         while left:
             asked = left[:50]
             found = await asyncio.gather(*(product.resources.stores.deliveries.of(ENVIRONMENT, each) for each in asked))
-            done = {each for each, rows in zip(asked, found, strict=True) if rows and all(row.settled for row in rows)}
+            done = {
+                each for each, rows in zip(asked, found, strict=True) if rows and all(row.state in FINAL for row in rows)
+            }
             left = [each for each in left if each not in done]
             if len(done) < len(asked):
                 await asyncio.sleep(0.2)

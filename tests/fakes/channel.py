@@ -8,11 +8,11 @@ from schemas.outcomes import Outcome, Sent
 
 
 class RecordingChannel:
-    """Answers the script's outcomes in turn, then always `Sent`; waits while it is closed."""
+    """Answers the script's outcomes in turn (or crashes), then always `Sent`; waits while it is closed."""
 
     name = "email"
 
-    def __init__(self, *script: Outcome) -> None:
+    def __init__(self, *script: Outcome | Exception) -> None:
         self.script = list(script)
         self.sent: list[tuple[DeliveryRecord, str, Content]] = []
         self.called = asyncio.Event()
@@ -23,4 +23,7 @@ class RecordingChannel:
         self.sent.append((delivery, address, content))
         self.called.set()
         await self.open.wait()
-        return self.script.pop(0) if self.script else Sent(answer="250 OK", provider_id=f"p-{len(self.sent)}")
+        outcome = self.script.pop(0) if self.script else Sent(answer="250 OK", provider_id=f"p-{len(self.sent)}")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome

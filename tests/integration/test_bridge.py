@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pytest
 from prometheus_client import REGISTRY
+from redis.asyncio import Redis
 
 from consumers.handlers.bridge import Bridge
 from infrastructure.kafka.entrance import Entrance
@@ -16,7 +17,7 @@ from infrastructure.local.ports import any_free_port
 from infrastructure.local.processes import Processes
 from infrastructure.local.valkey import start_valkey
 from infrastructure.redis.client import open_redis
-from infrastructure.redis.streams import GROUP, Redis, text
+from infrastructure.redis.streams import GROUP, text
 from infrastructure.settings import Settings
 from schemas import topics
 from schemas.ids import entry_request_id

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
 from api.problems import install_problems
 from api.routes import legacy
@@ -26,7 +27,7 @@ from infrastructure.local.ports import any_free_port
 from infrastructure.local.processes import Processes
 from infrastructure.local.valkey import start_valkey
 from infrastructure.redis.client import open_redis
-from infrastructure.redis.streams import GROUP, Redis
+from infrastructure.redis.streams import GROUP
 from infrastructure.settings import Settings
 from schemas import topics
 from schemas.legacy import LOW_STOCK_STREAM
@@ -99,7 +100,7 @@ def an_app(settings: Settings, redis: Redis, publisher: FakePublisher) -> FastAP
     app.include_router(legacy.router)
     install_problems(app)
     entrance = Entrance(publisher, b"k" * 32)
-    app.state.resources = SimpleNamespace(settings=settings, redis=redis, entrance=entrance)
+    app.state.resources = SimpleNamespace(settings=settings, redis=redis, entrance=entrance, lag=SimpleNamespace(report=()))
     return app
 
 
@@ -376,6 +377,6 @@ async def test_what_the_bridge_has_copied_can_be_cleared(house: House) -> None:
 
 async def test_status_shows_how_far_routing_is_behind(house: House) -> None:
     seen = SimpleNamespace(group="test.route", status="BEHIND", lag=12, lag_s=3.5)
-    house.app.state.resources.lag = SimpleNamespace(report=(seen,))
+    house.app.state.resources.lag.report = (seen,)
     status = (await house.client.get("/status/test", headers=signed())).json()
     assert status["kafka"] == {"group": "test.route", "status": "BEHIND", "lag": 12, "lag_s": 3.5}

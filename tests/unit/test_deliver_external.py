@@ -95,10 +95,13 @@ async def test_a_providers_wish_for_more_time_is_kept() -> None:
         ((Retry("http_503"), Retry("http_503"), Retry("http_500")), "retries_spent:http_500"),
         ((Ambiguous("timeout"),) * 3, "retries_spent:ambiguous:timeout"),
         ((Retry("http_429", timedelta(days=1)),), "retries_spent:http_429"),
+        ((KeyError("a bug of the adapter"),) * 3, "retries_spent:ambiguous:crash:KeyError"),
         ((Dead("smtp_550"),), "smtp_550"),
     ],
 )
-async def test_what_is_given_up_is_a_dead_letter_with_its_reason(script: tuple[Outcome, ...], reason: str) -> None:
+async def test_what_is_given_up_is_a_dead_letter_with_its_reason(
+    script: tuple[Outcome | Exception, ...], reason: str
+) -> None:
     floor, record = await a_routed_email(*script)
     await floor.external().handle(record)
     for _ in script[1:]:
@@ -122,10 +125,11 @@ async def test_a_dead_letter_that_is_met_again_is_said_again() -> None:
 
 async def test_a_claim_of_another_is_looked_at_again_after_its_lease() -> None:
     floor, record = await a_dead_workers_claim()
+    seen = now()
     await floor.external().handle(record)
     assert floor.channel.sent == []
     [timer] = floor.timers.timers.values()
-    assert timer.due_at == floor.row.updated_at + LEASE
+    assert seen + LEASE <= timer.due_at <= now() + LEASE
     assert carried(floor.due_next()).seen_claim == floor.row.claim_token
 
 

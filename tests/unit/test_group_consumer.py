@@ -1,7 +1,6 @@
 """The consumer's bookkeeping against a scripted client: what is held, buried, committed, told."""
 
 import asyncio
-from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +21,8 @@ ORDINARY, URGENT = TopicPartition("orders", 0), TopicPartition("orders.urgent", 
 class FakeClient:
     """aiokafka's consumer as far as the bookkeeping touches it."""
 
-    def __init__(self, committed: dict[TopicPartition, int] | None = None) -> None:
+    def __init__(self, committed: dict[TopicPartition, int] | None = None, log_start: int = 0) -> None:
+        self.log_start = log_start
         self.committed_at = dict(committed or {})
         self.commits: list[dict[TopicPartition, int]] = []
         self.fails: Exception | None = None
@@ -30,6 +30,9 @@ class FakeClient:
 
     async def committed(self, partition: TopicPartition) -> int | None:
         return self.committed_at.get(partition)
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.log_start)
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
         if self.fails is not None:
@@ -49,13 +52,16 @@ class ScriptedHandler:
     def __init__(self) -> None:
         self.script: dict[int, list[Exception]] = {}
         self.handled: list[int] = []
+        self.waiting: set[int] = set()
         self.buried: list[tuple[int, str]] = []
         self.cannot_bury = 0
         self.open = asyncio.Event()
         self.open.set()
 
     async def handle(self, record: Received) -> None:
+        self.waiting.add(record.offset)
         await self.open.wait()
+        self.waiting.discard(record.offset)
         if self.script.get(record.offset):
             raise self.script[record.offset].pop(0)
         self.handled.append(record.offset)
@@ -87,8 +93,12 @@ class Member:
         self.consumer._take(partition, [_as_read(partition, offset, key) for offset in offsets])
 
     async def settled(self) -> None:
-        lanes: Iterable[Any] = (self.consumer._urgent, self.consumer._others)
-        assert all(await asyncio.gather(*(each.drained(10) for each in lanes)))
+        assert await self.consumer._budgets.drained(10)
+        await self.consumer._look_into_gaps(self.client)
+
+    def balances(self) -> None:
+        in_flight = {tp: mark.in_flight for tp, mark in self.consumer._marks.items()}
+        self.consumer._budgets.balance(self.client, in_flight)
 
     async def commits(self) -> list[int | None]:
         await self.consumer._commit()
@@ -192,11 +202,18 @@ async def test_a_commit_the_group_refuses_is_forgotten_and_one_that_fails_is_rai
 
 
 async def test_records_that_retention_deleted_are_counted() -> None:
-    member = await Member(FakeClient({ORDINARY: 3})).assigned()
+    member = await Member(FakeClient({ORDINARY: 3}, log_start=9)).assigned()
     member.reads(5, 6, 9)
     await member.settled()
     assert member.gaps == 4
     assert await member.commits() == [10]
+
+
+async def test_the_markers_of_a_transaction_are_no_gap() -> None:
+    member = await Member(FakeClient({ORDINARY: 3})).assigned()
+    member.reads(5, 6, 9)
+    await member.settled()
+    assert member.gaps == 0
 
 
 async def test_a_group_that_never_committed_has_no_gap() -> None:
@@ -206,16 +223,16 @@ async def test_a_group_that_never_committed_has_no_gap() -> None:
     assert member.gaps == 0
 
 
-async def test_a_full_house_pauses_what_is_ordinary_and_never_what_is_urgent() -> None:
+async def test_a_full_house_pauses_its_own_priority_and_no_other() -> None:
     member = await Member(FakeClient(), worker_concurrency=1).assigned(ORDINARY, URGENT)
     member.handler.open.clear()
     member.reads(*range(9))
-    member.consumer._balance(member.client)
+    member.balances()
     assert member.client.paused == {ORDINARY}
     member.handler.open.set()
     member.reads(0, partition=URGENT)
     await member.settled()
-    member.consumer._balance(member.client)
+    member.balances()
     assert member.client.paused == set()
 
 
@@ -226,7 +243,7 @@ async def test_urgent_work_does_not_wait_for_a_place_among_the_ordinary() -> Non
     member.reads(0, 1, 2)
     member.reads(7, partition=URGENT)
     await asyncio.sleep(0)
-    assert member.consumer._urgent._permits.locked()
+    assert member.handler.waiting == {0, 7}
     member.handler.open.set()
     await member.settled()
     assert sorted(member.handler.handled) == [0, 1, 2, 7]

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from infrastructure.kafka.watermark import Watermark
+from infrastructure.kafka.watermark import OffsetsWentBack, Watermark
 
 
 def a_watermark(*offsets: int) -> Watermark:
@@ -59,7 +59,7 @@ def test_a_log_that_lost_its_end_is_read_again_from_where_it_begins() -> None:
 
 
 def test_an_offset_that_comes_twice_is_a_bug_of_ours() -> None:
-    with pytest.raises(ValueError, match="arrives after"):
+    with pytest.raises(OffsetsWentBack, match="arrives after"):
         a_watermark(5, 6).begin(6)
 
 

@@ -1,0 +1,28 @@
+"""What routes ask for in their signatures: the resources, and the environment a reader means."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from api.problems import Problem
+from api.wiring import ApiResources
+from schemas.topics import Environment
+
+
+def the_resources(request: Request) -> ApiResources:
+    resources: ApiResources = request.app.state.resources
+    return resources
+
+
+House = Annotated[ApiResources, Depends(the_resources)]
+
+
+def the_environment(house: House, environment: Annotated[Environment | None, Query()] = None) -> Environment:
+    """The environment a reader means; this deployment's default when none is named."""
+    wanted = environment or house.settings.default_environment
+    if wanted not in house.settings.environments:
+        raise Problem(404, "Not found", f"This deployment serves {', '.join(house.settings.environments)}.")
+    return wanted
+
+
+InEnvironment = Annotated[Environment, Depends(the_environment)]
