@@ -51,8 +51,11 @@ def redis_or_unavailable() -> Iterator[None]:
     """
     try:
         yield
-    except ResponseError as error:
-        code = str(error).partition(" ")[0]  # its first word says what kind; the rest may repeat what we sent
-        raise Unavailable(f"redis: {type(error).__name__} {code}") from error
     except (RedisError, OSError) as error:
-        raise Unavailable(f"redis: {type(error).__name__}") from error
+        raise Unavailable(f"redis: {type(error).__name__}{_code(error)}") from error
+
+
+def _code(error: Exception) -> str:
+    """The word a refusal begins with (WRONGTYPE), where redis-py has no class for it; the rest may repeat what we sent."""
+    word = str(error).partition(" ")[0]
+    return f" {word}" if isinstance(error, ResponseError) and word.isupper() else ""

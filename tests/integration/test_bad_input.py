@@ -147,16 +147,21 @@ async def test_over_http_the_same_kinds_are_refused_by_name(ana: httpx2.AsyncCli
         assert set(bad.pointers) <= {error["pointer"] for error in body["error"]["errors"]}
 
 
-async def test_over_http_a_type_nobody_knows_is_accepted_and_then_rejected_by_receipt(
-    ana: httpx2.AsyncClient, settings: Settings, workers: Child, unique: Callable[[str], str]
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"type": "order.lost", "message": "Hi"}, "/type"),
+        ({"type": "order.lost"}, "/type"),
+        ({"template": "nope"}, "/template"),
+    ],
+)
+async def test_over_http_a_type_or_template_nobody_knows_is_refused_by_name(
+    ana: httpx2.AsyncClient, body: dict[str, str], pointer: str
 ) -> None:
-    """Types are resolved once, by route: the answer comes as a receipt."""
-    body = {"to": "ana", "type": "order.lost", "request_id": unique("order")}
-    answer = await ana.post("/api/v1/notifications", json=body)
-    assert answer.status_code == 202
-    place = Position.model_validate(answer.json()["data"]["position"])
-    [receipt] = await eventually(lambda: receipts_for(settings, [place]))
-    assert (receipt["verdict"], pointers_of(receipt["errors"])) == ("rejected", ("/type",))
+    answer = await ana.post("/api/v1/notifications", json={"to": "ana", **body})
+    assert answer.status_code == 422, answer.text
+    [error] = answer.json()["error"]["errors"]
+    assert (error["pointer"], "is named" in error["detail"]) == (pointer, True)
 
 
 async def test_over_http_ids_that_disagree_and_bodies_that_changed_are_told_apart(

@@ -46,7 +46,7 @@ async def a_sealed_record(producer: str = "user:ana", request_id: str = "r-1", *
     publisher = FakePublisher()
     request = NotificationRequest.model_validate(HI | {"request_id": request_id})
     await Entrance(publisher, KEY).submit(
-        request, environment="dev", producer=producer, request_id=request_id, correlation_id="c-1"
+        request, entrance="http", environment="dev", producer=producer, request_id=request_id, correlation_id="c-1"
     )
     [sent] = publisher.records
     headers = {**sent.headers, **changes.get("headers", {})}

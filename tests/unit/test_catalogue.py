@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from infrastructure.catalogue import BrokenCatalogue, load_catalogue
-from schemas.catalogue import Catalogue, UnknownName
+from schemas.catalogue import Catalogue, UnknownName, Unresolved
+from schemas.requests import NotificationRequest
 from schemas.types import PLAIN, NotificationType, Template
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,43 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
         Catalogue.of([], [a_template()]).template("bye")
     with pytest.raises(UnknownName, match="there are: none"):
         Catalogue.of([], []).type("order.shipped")
+
+
+def a_request(**fields: str) -> NotificationRequest:
+    return NotificationRequest.model_validate({"to": "ana", **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "template"),
+    [
+        ({"type": "order"}, "order", "welcome@2"),
+        ({"type": "order", "message": "Hi"}, "order", None),
+        ({"type": "order", "template": "welcome@1"}, "order", "welcome@1"),
+        ({"template": "welcome"}, PLAIN.name, "welcome@2"),
+        ({"message": "Hi"}, PLAIN.name, None),
+    ],
+)
+def test_a_request_is_resolved_to_its_type_and_a_pinned_template(
+    fields: dict[str, str], kind: str, template: str | None
+) -> None:
+    catalogue = Catalogue.of([NotificationType(name="order", template="welcome")], [a_template(1), a_template(2)])
+    found, pinned = catalogue.resolve(a_request(**fields))
+    assert (found.name, pinned) == (kind, template)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "pointer"),
+    [
+        ({"type": "gone", "message": "Hi"}, "unknown_type", "/type"),
+        ({"template": "gone"}, "unknown_template", "/template"),
+        ({"type": "bare"}, "nothing_to_send", "/message"),
+    ],
+)
+def test_what_cannot_be_resolved_names_the_field_to_change(fields: dict[str, str], reason: str, pointer: str) -> None:
+    with pytest.raises(Unresolved) as refused:
+        Catalogue.of([NotificationType(name="bare")], []).resolve(a_request(**fields))
+    assert (refused.value.reason, refused.value.pointer) == (reason, pointer)
+    assert refused.value.detail
 
 
 def test_the_same_name_and_version_twice_is_a_mistake() -> None:
