@@ -8,7 +8,6 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 from prometheus_client import Counter
 
-from api.bodies import bounded_body
 from api.problems import Problem
 from infrastructure.auth.legacy import LegacyCaller, LegacyKeys, Refused, SignedCall
 from infrastructure.redis.client import RedisClient
@@ -97,7 +96,7 @@ async def _signed_call(request: Request) -> SignedCall:
     return SignedCall(
         method=request.method,
         target=path + b"?" + query if query else path,
-        body=await bounded_body(request, DEPRECATED),  # nobody is authenticated yet
+        body=await request.body(),
         tokens=tuple(headers.getlist("token")),
         timestamps=tuple(headers.getlist("x-timestamp")),
         signatures=tuple(headers.getlist("x-signature")),

@@ -1,13 +1,12 @@
 """One live connection: woken by Redis, fed from the store, so nothing that was stored can be passed over in silence."""
 
 import asyncio
-import re
 from datetime import datetime, timedelta
 
 from starlette.websockets import WebSocket
 
 from api.wiring import ApiResources
-from infrastructure.dynamo.inbox import cursor_of
+from infrastructure.dynamo.inbox import CURSOR, cursor_of
 from infrastructure.redis.live import READ, inbox_channel
 from infrastructure.redis.wakeups import CHANGED
 from schemas.base import Record, iso
@@ -20,7 +19,6 @@ PAGE = 100
 CATCH_UP_MOST = 1000
 # A put may land up to ten seconds after the time in its cursor, and workers' clocks differ: look back this far each time.
 OVERLAP = timedelta(seconds=30)
-_CURSOR = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)~(dlv_[a-z2-7]{26})?$")
 
 
 class TooSlow(Exception):
@@ -112,7 +110,7 @@ def is_cursor(text: str, now: datetime) -> bool:
     """Whether it has the shape of one of ours and names a moment that has been and can be looked back from."""
     try:
         has_been = text < cursor_of(now + OVERLAP, "")
-        return _CURSOR.match(text) is not None and has_been and bool(_before(text, OVERLAP))
+        return CURSOR.fullmatch(text) is not None and has_been and bool(_before(text, OVERLAP))
     except (ValueError, OverflowError):
         return False
 

@@ -8,6 +8,7 @@ from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from api.body_limit import BodyLimit
 from api.cookies import Cookies
 from api.measuring import MeasuringMiddleware
 from api.problems import install_problems
@@ -31,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.on_login = resources.learn
             yield
 
-    app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     install_problems(app)
     # inbox before notifications: `/unread` must not be read as an id
     for module in (auth, inbox, notifications, live, ops, legacy, health, pages):
@@ -44,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Correlation-ID"],
         expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Correlation-ID"],
     )
+    app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, settings=settings)
     app.add_middleware(MeasuringMiddleware)
     app.add_middleware(CorrelationIdMiddleware, header_name="X-Correlation-ID", validator=_is_harmless)

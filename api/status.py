@@ -8,9 +8,10 @@ from typing import Any
 from api.wiring import ApiResources
 from infrastructure.redis.live import outcome_channel
 from schemas.deliveries import Delivery
-from schemas.plan import Notification, PlannedDelivery
+from schemas.plan import Notification, PlannedDelivery, Unplanned
 from schemas.topics import Environment
 
+ENDED = {"SETTLED", "REJECTED"}
 LOOK_AGAIN_S = 1.0
 
 
@@ -56,6 +57,23 @@ def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[st
     }
 
 
+def status_without_plan(environment: str, notification_id: str, note: Unplanned) -> dict[str, Any]:
+    """SCHEDULED with its time, or REJECTED with what is wrong where."""
+    return {
+        "notification_id": notification_id,
+        "request_id": note.request_id,
+        "environment": environment,
+        "producer": note.producer,
+        "status": note.status,
+        "accepted_at": note.at,
+        "due_at": note.due_at,
+        "reason": note.reason,
+        "errors": [error.model_dump() for error in note.errors],
+        "counts": {},
+        "deliveries": [],
+    }
+
+
 def timeline_of(notification: Notification, rows: Sequence[Delivery]) -> list[dict[str, Any]]:
     """Every step in the order of time, with its place in Kafka."""
     events = [{"event": "accepted", "at": notification.accepted_at, "origin": _place(notification.origin)}]
@@ -76,10 +94,11 @@ def _place(origin: str) -> dict[str, Any] | None:
 
 
 async def read_status(resources: ApiResources, environment: Environment, notification_id: str) -> dict[str, Any] | None:
-    """None while route has not stored the plan."""
+    """None while route has not read the request."""
     notification = await resources.stores.notifications.get(environment, notification_id)
     if notification is None:
-        return None
+        note = await resources.stores.notifications.unplanned(environment, notification_id)
+        return status_without_plan(environment, notification_id, note) if note else None
     return status_of(notification, await resources.stores.deliveries.of(environment, notification_id))
 
 
@@ -94,7 +113,7 @@ async def settled_within(
         ):
             while True:
                 found = await read_status(resources, environment, notification_id)
-                if found is not None and found["status"] == "SETTLED":
+                if found is not None and found["status"] in ENDED:
                     return found
                 await _next(changed)
     except TimeoutError:

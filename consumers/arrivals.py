@@ -49,6 +49,11 @@ class Refusal:
     reason: str
     errors: tuple[FieldError, ...]
 
+    @property
+    def notification_id(self) -> str:
+        """The id it would have had: under it people find out why there is no notification."""
+        return notification_id(self.environment, self.producer, self.request_id)
+
 
 def _is_request_id(text: object) -> TypeGuard[str]:
     try:

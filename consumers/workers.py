@@ -1,6 +1,6 @@
 """Every worker by its name, and how it is wired: members of consumer groups, the bridge, the schedule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -13,8 +13,10 @@ from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
 from consumers.reporting import Reporter
 from consumers.schedule import Schedule
+from consumers.sealed import Sealed
 from infrastructure.channels import open_channels
 from infrastructure.kafka.consumer import GroupConsumer
+from infrastructure.kafka.sealing import SealingPublisher
 from infrastructure.ports import Channel, Handler
 from infrastructure.resources import Resources, seal_keys
 from schemas import topics
@@ -47,6 +49,7 @@ NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "s
 
 def workers_of(name: str, resources: Resources) -> list[Named]:
     """The workers a process runs for `name` (or `all`), one set per environment served."""
+    resources = replace(resources, publisher=SealingPublisher(resources.publisher, seal_keys(resources.settings)[0]))
     names = NAMES if name == "all" else (name,)
     channels = open_channels(resources.settings, resources.http)
     return [
@@ -62,6 +65,8 @@ def _worker(name: str, environment: Environment, resources: Resources, channels:
     if name == "bridge":
         return _bridge(environment, resources)
     handler = _handler(name, resources, channels)
+    if name != "route":  # route reads what the world writes, the others only what our own workers wrote
+        handler = Sealed(handler, seal_keys(resources.settings), resources.publisher)
     group = topics.group(environment, name)
     return GroupConsumer(resources.settings, group, topics.subscription(environment, name), handler)
 

@@ -10,7 +10,7 @@ from infrastructure.ports import Content
 from schemas.requests import Message
 from schemas.types import Template
 
-MAX_OUTPUT = 256 * 1024
+MAX_OUTPUT = 64 * 1024  # characters per part; a rendered item must fit a row of the inbox
 
 
 class CannotRender(ValueError):

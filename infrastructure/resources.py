@@ -15,7 +15,8 @@ from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.entrance import Entrance
-from infrastructure.kafka.producer import KafkaPublisher, open_publisher
+from infrastructure.kafka.producer import open_publisher
+from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.redis.live import Announcer
 from infrastructure.settings import Settings
@@ -50,7 +51,7 @@ class Resources:
     settings: Settings
     catalogue: Catalogue
     stores: Stores
-    publisher: KafkaPublisher
+    publisher: Publisher
     entrance: Entrance
     redis: Redis
     announcer: Announcer

@@ -15,7 +15,7 @@ CORRELATION_ID = "x-correlation-id"
 SEAL = "x-carillon-seal"
 TRACEPARENT = "traceparent"
 
-_TRACEPARENT = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def event_headers(kind: str, *, event_id: str, source: str, time: datetime) -> dict[str, str]:
@@ -41,8 +41,8 @@ def text_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
 def traceparent_of(headers: Mapping[str, str]) -> str:
     """The caller's trace (W3C Trace Context), or a new one when there is none or it is malformed."""
     given = headers.get(TRACEPARENT, "")
-    return given if _TRACEPARENT.match(given) else f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    return given if _TRACEPARENT.fullmatch(given) else f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
 def trace_id(traceparent: str) -> str:
-    return traceparent.split("-")[1] if _TRACEPARENT.match(traceparent) else ""
+    return traceparent.split("-")[1] if _TRACEPARENT.fullmatch(traceparent) else ""

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from schemas.base import Record, UtcDatetime
+from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of
 from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget
 from schemas.topics import Environment, Priority
@@ -62,6 +64,18 @@ class Notification(Record):
 
     def line(self, wanted: str) -> PlannedDelivery | None:
         return next((line for line in self.plan.lines if line.delivery_id == wanted), None)
+
+
+class Unplanned(Record):
+    """What is known of an accepted request that has no plan: it waits for its time, or it was refused and why."""
+
+    status: Literal["SCHEDULED", "REJECTED"]
+    producer: str
+    request_id: str
+    at: UtcDatetime
+    due_at: UtcDatetime | None = None
+    reason: str | None = None
+    errors: tuple[FieldError, ...] = ()
 
 
 class Contact(Record):

@@ -18,6 +18,7 @@ from schemas.base import UtcDatetime, Value
 from schemas.topics import Environment, Priority
 
 MAX_REQUEST_BYTES = 256 * 1024
+MAX_MESSAGE_BYTES = 128 * 1024
 MAX_RECIPIENTS = 100
 MAX_NESTING = 32
 MAX_INTEGER = 2**53 - 1  # what every JSON implementation reads alike (RFC 7493 section 2.2)
@@ -81,6 +82,14 @@ class Message(Value):
     url: Link | None = None
     actions: tuple[Action, ...] = Field(default=(), max_length=5)
     data: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_an_inbox_row(self) -> "Message":
+        """DynamoDB takes rows of 400 KB, and the inbox holds an item twice: in the table and in its index."""
+        size = len(self.model_dump_json().encode())
+        if size > MAX_MESSAGE_BYTES:
+            raise ValueError(f"{size} bytes as JSON; a message may have {MAX_MESSAGE_BYTES}")
+        return self
 
 
 def _message_from_text(value: Any) -> Any:

@@ -15,16 +15,22 @@ UNREACHABLE = 2
 def settings_here() -> "Settings":
     """What is set wins over the local stack's addresses; exits with a sentence when it cannot be used."""
     # pylint: disable=import-outside-toplevel  # `--help` needs neither
-    from dotenv import load_dotenv
     from pydantic import ValidationError
 
     from infrastructure.settings import Settings
 
-    load_dotenv(LOCAL)  # overrides nothing; a missing file changes nothing
+    use_local_stack()
     try:
         return Settings()
     except ValidationError as error:
         stop(f"The settings cannot be used: {error}")
+
+
+def use_local_stack() -> None:
+    """The addresses of `make run` in this folder; they override nothing, and a missing file changes nothing."""
+    from dotenv import load_dotenv  # pylint: disable=import-outside-toplevel
+
+    load_dotenv(LOCAL)
 
 
 def stop(reason: str) -> NoReturn:

@@ -74,9 +74,11 @@ def _parameters(bootstrap_servers: str) -> dict[str, Any]:
     """Any cluster may be looked at, so what only a deployment needs (its secret key) is not asked for."""
     from pydantic import ValidationError
 
+    from api.cli.environment import use_local_stack
     from infrastructure.kafka.connection import connection
     from infrastructure.settings import Settings
 
+    use_local_stack()
     named = {"kafka_bootstrap_servers": bootstrap_servers} if bootstrap_servers else {}
     try:
         return connection(Settings.model_validate({"deployment": "local", **named}))

@@ -45,7 +45,7 @@ def trace(notification_id: Id, environment: Environment = "", as_json: Json = Fa
 async def _read(
     settings: "Settings", environment: str, notification_id: str
 ) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
-    from api.status import status_of, timeline_of
+    from api.status import status_of, status_without_plan, timeline_of
     from infrastructure.dynamo.client import open_dynamo
     from infrastructure.resources import Stores
 
@@ -53,7 +53,8 @@ async def _read(
         stores = Stores.on(dynamo)
         notification = await stores.notifications.get(environment, notification_id)
         if notification is None:
-            return None
+            note = await stores.notifications.unplanned(environment, notification_id)
+            return (status_without_plan(environment, notification_id, note), []) if note else None
         rows = await stores.deliveries.of(environment, notification_id)
         return status_of(notification, rows), timeline_of(notification, rows)
 
@@ -61,10 +62,13 @@ async def _read(
 def _lines(status: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
     counts = ", ".join(f"{state} {count}" for state, count in sorted(status["counts"].items()))
     lines = [
-        f"{status['notification_id']}  {status['status']}  {counts}",
-        f"  request {status['request_id']} of {status['producer']}, type {status['type']}",
+        f"{status['notification_id']}  {status['status']}  {counts}".rstrip(),
+        f"  request {status['request_id']} of {status['producer']}",
     ]
     lines += [_step(event) for event in events]
+    lines += [f"  {error['pointer'] or '(request)'}: {error['detail']}" for error in status.get("errors", ())]
+    if status.get("due_at"):
+        lines.append(f"  due {status['due_at']:%Y-%m-%d %H:%M:%S} UTC")
     waiting = [each for each in status["deliveries"] if each["state"] in ("PENDING", "IN_FLIGHT", "RETRY")]
     lines += [f"  still to come: {each['channel']} to {each['recipient']}, {each['state']}" for each in waiting]
     return lines

@@ -12,6 +12,7 @@ from api.auth import CurrentUser
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.problems import Problem
+from infrastructure.dynamo.inbox import CURSOR
 from schemas.base import Value
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["inbox"])
@@ -33,9 +34,12 @@ def read_page_cursor(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-    except (binascii.Error, ValueError) as error:
-        raise Problem(400, "Bad cursor", "Use next_cursor of the page before, unchanged.") from error
+        cursor = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    except (binascii.Error, ValueError):
+        cursor = ""
+    if not CURSOR.fullmatch(cursor):
+        raise Problem(400, "Bad cursor", "Use next_cursor of the page before, unchanged.")
+    return cursor
 
 
 @router.get("/", operation_id="listInbox")

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from api.auth import CurrentUser, requires
-from api.bodies import bounded_body
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.intake import Acceptance, Intake, producer_of, read_submission
@@ -42,7 +41,7 @@ async def send(
 ) -> dict[str, Any]:
     """Accepts a request: 202 once Kafka has it. With `Prefer: wait=5` (RFC 7240) 200 and the outcome, if known in time."""
     settings = house.settings
-    body = await bounded_body(request)
+    body = await request.body()
     submission = read_submission(body, idempotency_key, caller, settings.default_environment, settings.environments)
     acceptance = await Intake(house).accept(submission, request.headers.get(TRACEPARENT, ""))
     response.headers["Location"] = f"/api/v1/notifications/{submission.notification_id}?environment={submission.environment}"

@@ -50,9 +50,11 @@ class Deliver(ABC):
             channel=delivery.channel,
             correlation_id=delivery.correlation_id,
         ):
-            notification = await self._notifications.get(delivery.environment, delivery.notification_id)
-            line = notification.line(delivery.delivery_id) if notification else None
-            if notification is None or line is None or record.topic not in _topics_of(notification, line):
+            line = notification = None
+            if delivery.environment == topics.environment_of(record.topic):
+                notification = await self._notifications.get(delivery.environment, delivery.notification_id)
+                line = notification.line(delivery.delivery_id) if notification else None
+            if notification is None or line is None or not _is_planned(record, delivery, notification, line):
                 # only route hands out deliveries; this one was written by somebody else
                 await self._put_away(record, "not_planned")
                 return
@@ -131,9 +133,10 @@ class Deliver(ABC):
         log.error("delivery.quarantined", reason=reason, at=str(record.position))
 
 
-def _topics_of(notification: Notification, line: PlannedDelivery) -> tuple[str, ...]:
-    """Where a line of the plan may come from: its own environment and channel."""
-    return topics.subscription(notification.environment, f"deliver.{line.channel}")
+def _is_planned(record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery) -> bool:
+    """A record says what its line of the plan says, and came over the topics of that line's channel."""
+    own_topics = topics.subscription(notification.environment, f"deliver.{line.channel}")
+    return record.topic in own_topics and (delivery.recipient, delivery.channel) == (line.recipient, line.channel)
 
 
 def now_utc() -> datetime:

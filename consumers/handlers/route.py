@@ -18,7 +18,7 @@ from schemas.catalogue import Catalogue
 from schemas.deliveries import DeliveryRecord
 from schemas.events import FieldError, Receipt, StatusEvent, Verdict
 from schemas.identity import body_hash
-from schemas.plan import Notification, PlannedDelivery
+from schemas.plan import Notification, PlannedDelivery, Unplanned
 from schemas.timers import Timer
 
 log = structlog.get_logger()
@@ -177,6 +177,15 @@ class Route:
     async def _refuse(self, record: Received, refusal: Refusal) -> None:
         """The bytes to quarantine, the reason to the producer; the neighbours flow on."""
         await put_away(self._publisher, record, refusal.reason, refusal.errors)
+        note = Unplanned(
+            status="REJECTED",
+            producer=refusal.producer,
+            request_id=refusal.request_id,
+            at=datetime.now(UTC),
+            reason=refusal.reason,
+            errors=refusal.errors,
+        )
+        await self._notifications.note_unplanned(refusal.environment, refusal.notification_id, note)
         receipt = Receipt(
             producer=refusal.producer,
             request_id=refusal.request_id,
@@ -204,6 +213,10 @@ class Route:
             headers=headers,
         )
         await self._timers.put(timer)
+        note = Unplanned(
+            status="SCHEDULED", producer=arrival.producer, request_id=arrival.request_id, at=datetime.now(UTC), due_at=until
+        )
+        await self._notifications.note_unplanned(arrival.environment, arrival.notification_id, note)
         event = StatusEvent(
             environment=arrival.environment,
             notification_id=arrival.notification_id,

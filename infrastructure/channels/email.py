@@ -26,6 +26,8 @@ def one_line(text: str) -> str:
 
 def exactly_one(address: str) -> str:
     """The address if it is one and nothing else; raises ValueError otherwise (a list, a name, a line break)."""
+    if not address.isascii():
+        raise ValueError("an address with other than ASCII characters needs a relay with SMTPUTF8 (RFC 6531)")
     if one_line(address) != address or not _ONE_ADDRESS.match(address):
         raise ValueError("not one e-mail address")
     return address

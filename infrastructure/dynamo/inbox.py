@@ -1,5 +1,6 @@
 """A person's inbox. The item, put once under its delivery id, is the delivery itself: a repeat changes nothing."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -7,6 +8,8 @@ from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
 from infrastructure.dynamo.tables import INBOX
 from schemas.base import iso
 from schemas.live import InboxItem
+
+CURSOR = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z~(dlv_[a-z2-7]{26})?")
 
 
 def cursor_of(stored_at: datetime, delivery_id: str) -> str:

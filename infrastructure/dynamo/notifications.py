@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
 from infrastructure.dynamo.tables import EXPIRES, NOTIFICATIONS
 from schemas.base import iso
-from schemas.plan import Notification
+from schemas.plan import Notification, Unplanned
 
 KEPT = timedelta(days=35)
 # The mark that a plan was handed out is a row of its own: written without a condition, it fills batches.
 _ROUTED = "#routed"
+_UNPLANNED = "#unplanned"
+# The largest number of seconds that still is a date (9999-12-31): a row that outlives it need not expire.
+_LATEST_S = 253_402_300_799
 
 
 def _read(item: Item) -> Notification:
@@ -57,7 +60,24 @@ class NotificationStore:
         key = {"notification_id": notification_id + _ROUTED}
         return await self._dynamo.get(NOTIFICATIONS.named(environment), key) is not None
 
+    async def note_unplanned(self, environment: str, notification_id: str, note: Unplanned) -> None:
+        """What can be looked up as long as there is no plan. Batched with the others of the moment."""
+        row = {
+            "notification_id": notification_id + _UNPLANNED,
+            "note": note.model_dump_json(exclude_defaults=True),
+            EXPIRES: _kept_after(note.due_at or note.at),
+        }
+        await self._dynamo.put_soon(NOTIFICATIONS.named(environment), row, NOTIFICATIONS.key)
+
+    async def unplanned(self, environment: str, notification_id: str) -> Unplanned | None:
+        key = {"notification_id": notification_id + _UNPLANNED}
+        found = await self._dynamo.get(NOTIFICATIONS.named(environment), key)
+        return Unplanned.model_validate_json(found["note"]) if found else None
+
 
 def _expires(notification: Notification) -> int:
-    last_step = notification.plan.expires_at or notification.accepted_at
-    return int((last_step + KEPT).timestamp())
+    return _kept_after(notification.plan.expires_at or notification.accepted_at)
+
+
+def _kept_after(last_step: datetime) -> int:
+    return min(int(last_step.timestamp() + KEPT.total_seconds()), _LATEST_S)

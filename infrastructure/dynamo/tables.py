@@ -18,7 +18,7 @@ class Table:
     noun: str
     partition: str
     sort: str | None = None
-    local_indexes: tuple[tuple[str, str], ...] = ()
+    local_indexes: tuple[tuple[str, str, str], ...] = ()
     expires: bool = True
 
     def named(self, environment: str) -> str:
@@ -32,7 +32,11 @@ class Table:
 NOTIFICATIONS = Table("notifications", "notification_id")
 DELIVERIES = Table("deliveries", "shard_key", "delivery_id")
 INBOX = Table(
-    "inbox", "person", "delivery_id", local_indexes=(("by_time", "cursor"), ("unread", "unread_cursor")), expires=False
+    "inbox",
+    "person",
+    "delivery_id",
+    local_indexes=(("by_time", "cursor", "ALL"), ("unread", "unread_cursor", "KEYS_ONLY")),
+    expires=False,
 )
 TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
@@ -69,7 +73,7 @@ def _create(client: Any, table: Table, name: str) -> None:
 
 
 def _definition(table: Table, name: str) -> dict[str, Any]:
-    attributes = [*table.key, *(sort for _, sort in table.local_indexes)]
+    attributes = [*table.key, *(sort for _, sort, _ in table.local_indexes)]
     definition: dict[str, Any] = {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
@@ -78,8 +82,8 @@ def _definition(table: Table, name: str) -> dict[str, Any]:
     }
     if table.local_indexes:
         definition["LocalSecondaryIndexes"] = [
-            {"IndexName": index, "KeySchema": _keys(table.partition, sort), "Projection": {"ProjectionType": "ALL"}}
-            for index, sort in table.local_indexes
+            {"IndexName": index, "KeySchema": _keys(table.partition, sort), "Projection": {"ProjectionType": projection}}
+            for index, sort, projection in table.local_indexes
         ]
     return definition
 

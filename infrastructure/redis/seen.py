@@ -1,5 +1,6 @@
 """The idempotency fast path: what was answered to a request id. Truth is the notification's row; this may be lost."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from schemas.events import Position
 from schemas.outcomes import Unavailable
 
 log = structlog.get_logger()
+
+_AT_MOST_S = 0.5  # a Redis that hangs must not hold up a request that does not need it
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,11 @@ class SeenRequests:
 
     async def get(self, environment: str, notification_id: str) -> Seen | None:
         try:
-            with redis_or_unavailable():
-                found = await self._redis.get(_key(environment, notification_id))
-        except Unavailable as error:
-            log.warning("seen.not_read", reason=str(error))
+            async with asyncio.timeout(_AT_MOST_S):
+                with redis_or_unavailable():
+                    found = await self._redis.get(_key(environment, notification_id))
+        except (Unavailable, TimeoutError) as error:
+            log.warning("seen.not_read", reason=repr(error))
             return None
         if found is None:
             return None
@@ -53,10 +57,11 @@ class SeenRequests:
             }
         )
         try:
-            with redis_or_unavailable():
-                await self._redis.set(_key(environment, notification_id), value, ex=self._ttl_s, nx=True)
-        except Unavailable as error:
-            log.warning("seen.not_remembered", reason=str(error))
+            async with asyncio.timeout(_AT_MOST_S):
+                with redis_or_unavailable():
+                    await self._redis.set(_key(environment, notification_id), value, ex=self._ttl_s, nx=True)
+        except (Unavailable, TimeoutError) as error:
+            log.warning("seen.not_remembered", reason=repr(error))
 
 
 def _key(environment: str, notification_id: str) -> str:

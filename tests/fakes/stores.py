@@ -14,7 +14,7 @@ from infrastructure.dynamo.timers import TimerStore
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
-from schemas.plan import Contact, Notification
+from schemas.plan import Contact, Notification, Unplanned
 from schemas.timers import Timer, up_to
 
 
@@ -42,6 +42,7 @@ class FakeNotifications(NotificationStore):
     def __init__(self, outage: Outage | None = None) -> None:
         self.rows: dict[tuple[str, str], Notification] = {}
         self.routed: set[tuple[str, str]] = set()
+        self.notes: dict[tuple[str, str], Unplanned] = {}
         self._outage = outage or Outage()
 
     async def put_if_absent(self, notification: Notification) -> Notification:
@@ -55,6 +56,13 @@ class FakeNotifications(NotificationStore):
     async def mark_routed(self, notification: Notification, at: datetime) -> None:
         self._outage.write("notifications.mark_routed")
         self.routed.add((notification.environment, notification.notification_id))
+
+    async def note_unplanned(self, environment: str, notification_id: str, note: Unplanned) -> None:
+        self._outage.write("notifications.note_unplanned")
+        self.notes[environment, notification_id] = note
+
+    async def unplanned(self, environment: str, notification_id: str) -> Unplanned | None:
+        return self.notes.get((environment, notification_id))
 
     async def is_routed(self, environment: str, notification_id: str) -> bool:
         self._outage.touch("notifications.is_routed")
