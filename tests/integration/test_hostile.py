@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx2
 
@@ -50,7 +51,7 @@ async def test_a_request_of_the_largest_size_waits_and_harms_no_neighbour(
     assert {answer.status_code for answer in answers} == {202}
     for body in small:
         person = str(body["to"])
-        await eventually(lambda person=person: resources.stores.inbox.newest("dev", person, before=None, limit=1))
+        await eventually(partial(resources.stores.inbox.newest, "dev", person, before=None, limit=1))
     location = answers[0].headers["location"]
 
     async def settled() -> bool:
@@ -132,7 +133,7 @@ async def test_a_record_for_another_environment_holds_up_nobody(
 
 
 async def test_a_body_without_an_end_is_cut_off_before_anybody_is_asked_who_sends_it(api: str) -> None:
-    async def endless() -> object:
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b"x" * 65_536
 
