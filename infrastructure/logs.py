@@ -2,10 +2,20 @@
 
 import logging
 import sys
+from typing import Any
 
 import structlog
+from asgi_correlation_id import correlation_id
+from structlog.typing import EventDict
 
 from infrastructure.settings import Settings
+
+
+def _with_the_requests_correlation_id(_: Any, __: str, event: EventDict) -> EventDict:
+    """In the API the id of the HTTP request; workers bind the one that came through Kafka."""
+    if (found := correlation_id.get()) is not None:
+        event.setdefault("correlation_id", found)
+    return event
 
 
 def configure_logs(settings: Settings) -> None:
@@ -13,6 +23,7 @@ def configure_logs(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_the_requests_correlation_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

@@ -12,7 +12,7 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.metrics import DELIVERIES
 from infrastructure.ports import Content, Publisher, Received
 from infrastructure.rendering import CannotRender
-from schemas import topics
+from schemas import cloudevents, topics
 from schemas.catalogue import Catalogue, UnknownName
 from schemas.deliveries import EVENT_OF, Delivery, DeliveryRecord, State, deadline
 from schemas.events import StatusEvent
@@ -49,6 +49,7 @@ class Deliver(ABC):
             notification=delivery.notification_id,
             channel=delivery.channel,
             correlation_id=delivery.correlation_id,
+            trace_id=cloudevents.trace_id(delivery.traceparent),
         ):
             line = notification = None
             if delivery.environment == topics.environment_of(record.topic):

@@ -49,7 +49,9 @@ class Route:
             return
         now = datetime.now(UTC)
         with structlog.contextvars.bound_contextvars(
-            notification=arrival.notification_id, correlation_id=arrival.correlation_id
+            notification=arrival.notification_id,
+            correlation_id=arrival.correlation_id,
+            trace_id=cloudevents.trace_id(arrival.traceparent),
         ):
             if arrival.request.send_at is not None and arrival.request.send_at > now:
                 await self._postpone(record, arrival, arrival.request.send_at)
