@@ -4,11 +4,12 @@ Tests share them and keep apart by names of their own (people, request ids). A p
 """
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import httpx2
 import pytest
 import pytest_asyncio
+import structlog
 
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.kafka.topics import create_topics
@@ -38,6 +39,13 @@ def unique() -> Callable[[str], str]:
     return lambda name: f"{name}-{uuid.uuid4().hex[:10]}"
 
 
+@pytest.fixture(autouse=True)
+def _logs_go_where_this_test_looks() -> Iterator[None]:
+    """A command line that ran inside a test leaves structlog writing to that test's streams, which are closed after it."""
+    yield
+    structlog.reset_defaults()
+
+
 @pytest_asyncio.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Addresses]:
     root = tmp_path_factory.mktemp("stack")
@@ -54,10 +62,13 @@ async def variables(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) 
 @pytest_asyncio.fixture(scope="session")
 async def settings(variables: Mapping[str, str]) -> AsyncIterator[Settings]:
     """Settings of the running stack, with its Kafka topics and tables made."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as told:
         for name, value in variables.items():
-            patch.setenv(name, value)
+            told.setenv(name, value)
         settings = Settings(_env_file=None)
+    with pytest.MonkeyPatch.context() as credentials:  # botocore reads these itself, and later
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            credentials.setenv(name, variables[name])
         await create_topics(settings)
         await create_tables(settings)
         yield settings

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from infrastructure.ports import Outgoing, Publisher
 
-TOPIC = "notifications.dev.receipts"
+TOPIC = "notifications.test.receipts"
 
 
 async def test_a_record_has_its_place_when_the_call_returns(publisher: Publisher, unique: Callable[[str], str]) -> None:

@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
+from api.body_limit import BodyLimit
 from api.problems import install_problems
 from api.routes import legacy
 from consumers.handlers.bridge import Bridge
@@ -99,6 +100,7 @@ def an_app(settings: Settings, redis: Redis, publisher: FakePublisher) -> FastAP
     app = FastAPI()
     app.include_router(legacy.router)
     install_problems(app)
+    app.add_middleware(BodyLimit)
     entrance = Entrance(publisher, b"k" * 32)
     app.state.resources = SimpleNamespace(settings=settings, redis=redis, entrance=entrance, lag=SimpleNamespace(report=()))
     return app
