@@ -6,10 +6,10 @@ from typing import Annotated
 import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
-from prometheus_client import Counter
 
 from api.problems import Problem
 from infrastructure.auth.legacy import LegacyCaller, LegacyKeys, Refused, SignedCall
+from infrastructure.metrics import LEGACY_CALLS
 from infrastructure.redis.client import RedisClient
 from infrastructure.redis.replays import Replays
 from infrastructure.settings import Settings
@@ -19,7 +19,6 @@ DEPRECATED = {"Deprecation": "@1795219200"}
 CHALLENGE = {"WWW-Authenticate": 'HMAC-SHA256 realm="legacy"', **DEPRECATED}
 SECRETS_IN_URL = {"token", "api_token", "access_token", "x-signature", "signature"}
 
-CALLS = Counter("legacy_calls_total", "Calls of the legacy API by signature version", ["version"])
 
 log = structlog.get_logger()
 
@@ -45,7 +44,7 @@ class LegacyDoor:
         except Refused as refused:
             log.warning("legacy.refused", reason=str(refused))
             raise Problem(401, "Not authenticated", str(refused), headers=CHALLENGE) from refused
-        CALLS.labels(f"v{caller.version}").inc()
+        LEGACY_CALLS.labels(f"v{caller.version}").inc()
         return caller
 
     async def _refuse_downgrade(self, caller: LegacyCaller) -> None:

@@ -13,6 +13,7 @@ NAMES = {
     "api_request_duration_seconds",
     "published_messages_total",
     "idempotency_hits_total",
+    "legacy_calls_total",
     "carillon_deliveries_total",
     "carillon_lost_records_total",
     "carillon_store_calls_total",
