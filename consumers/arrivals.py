@@ -1,6 +1,6 @@
 """From a Kafka record to a request we may act on, or to the reason why not. One parser for every entrance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeGuard
 
@@ -68,6 +68,20 @@ def _moment(timestamp_ms: int) -> datetime:
     return datetime.fromtimestamp(min(max(timestamp_ms, 0), _LATEST_MS) / 1000, UTC)
 
 
+@dataclass(frozen=True)
+class _Sender:
+    """What the headers say; `trouble` is the reason and the detail when they alone refuse the record."""
+
+    environment: Environment
+    producer: str
+    request_id: str
+    headers: dict[str, str]
+    trouble: tuple[str, str] | None
+
+    def refusal(self, reason: str, *errors: FieldError) -> Refusal:
+        return Refusal(self.environment, self.producer, self.request_id, reason, errors)
+
+
 class Arrivals:
     """Reads records of the requests topics.
 
@@ -79,48 +93,49 @@ class Arrivals:
         self._raw_producers = frozenset(raw_producers)
 
     def read(self, record: Received) -> Arrival | Refusal:
-        headers = cloudevents.text_headers(record.headers)
-        environment: Environment = topics.environment_of(record.topic)  # type: ignore[assignment]  # our own topic names
-        value = record.value or b""
-        claimed = headers.get("ce_source", "")
-        given_id = headers.get("ce_id", "")
-        usable_id = given_id if _is_request_id(given_id) else ""
-        sealed = self._is_sealed(headers, record.topic, given_id, claimed, value)
-        producer = claimed if sealed or claimed in self._raw_producers else RAW_PRODUCER
-        fallback = record_request_id(record.topic, record.partition, record.offset, record.timestamp_ms, value)
-
-        def refuse(reason: str, *errors: FieldError, request_id: str = usable_id or fallback) -> Refusal:
-            return Refusal(environment, producer, request_id, reason, errors)
-
-        if claimed and producer != claimed:
-            return refuse("unknown_source", FieldError(pointer="", detail="ce_source is not among RAW_PRODUCERS"))
-        if given_id and not usable_id:
-            return refuse(
-                "invalid", FieldError(pointer="", detail="ce_id: 1 to 200 characters, none of them a control character")
-            )
+        sender = self._sender(record)
+        if sender.trouble is not None:
+            return sender.refusal(sender.trouble[0], FieldError(pointer="", detail=sender.trouble[1]))
         try:
-            body = read_object(value)
+            body = read_object(record.value or b"")
         except UnreadableJson as error:
-            return refuse("unreadable", FieldError(pointer="", detail=str(error)))
+            return sender.refusal("unreadable", FieldError(pointer="", detail=str(error)))
         own_id: object = body.get("request_id")
-        request_id = own_id if _is_request_id(own_id) else usable_id or fallback
+        if _is_request_id(own_id):
+            sender = replace(sender, request_id=str(own_id))
         try:
             request = NotificationRequest.model_validate(from_any(body))
         except ValueError as error:
-            return refuse("invalid", *field_errors(error), request_id=request_id)
-        if request.environment not in (None, environment):
-            error_at = FieldError(pointer="/environment", detail=f"the record came to {environment}")
-            return refuse("wrong_environment", error_at, request_id=request_id)
+            return sender.refusal("invalid", *field_errors(error))
+        if request.environment not in (None, sender.environment):
+            came_to = FieldError(pointer="/environment", detail=f"the record came to {sender.environment}")
+            return sender.refusal("wrong_environment", came_to)
         return Arrival(
-            environment,
-            producer,
-            request_id,
+            sender.environment,
+            sender.producer,
+            sender.request_id,
             request,
             _moment(record.timestamp_ms),
             str(record.position),
-            headers.get(cloudevents.CORRELATION_ID, "")[:128],
-            cloudevents.traceparent_of(headers),
+            sender.headers.get(cloudevents.CORRELATION_ID, "")[:128],
+            cloudevents.traceparent_of(sender.headers),
         )
+
+    def _sender(self, record: Received) -> _Sender:
+        """Whose the record is and under which id, before anything in its value is believed."""
+        headers = cloudevents.text_headers(record.headers)
+        environment: Environment = topics.environment_of(record.topic)  # type: ignore[assignment]  # our own topic names
+        claimed, given_id, value = headers.get("ce_source", ""), headers.get("ce_id", ""), record.value or b""
+        sealed = self._is_sealed(headers, record.topic, given_id, claimed, value)
+        producer = claimed if sealed or claimed in self._raw_producers else RAW_PRODUCER
+        usable_id = given_id if _is_request_id(given_id) else ""
+        place = record_request_id(record.topic, record.partition, record.offset, record.timestamp_ms, value)
+        trouble = None
+        if claimed and producer != claimed:
+            trouble = "unknown_source", "ce_source is not among RAW_PRODUCERS"
+        elif given_id and not usable_id:
+            trouble = "invalid", "ce_id: 1 to 200 characters, none of them a control character"
+        return _Sender(environment, producer, usable_id or place, headers, trouble)
 
     def _is_sealed(self, headers: dict[str, str], topic: str, request_id: str, producer: str, value: bytes) -> bool:
         mark = headers.get(cloudevents.SEAL, "")

@@ -50,6 +50,27 @@ def _number(text: str) -> int | float:
     return float(text) if "." in text or "E" in text.upper() else int(text)
 
 
+def _update_expression(
+    changes: Item, add: Mapping[str, int], append: Mapping[str, list[Any]], names: Mapping[str, str], values: Item
+) -> dict[str, Any]:
+    """The expression and what it names. In a condition too, `#s_x` is the attribute x and `:s_x` what it is set to."""
+    sets = {name: value for name, value in changes.items() if value is not None}
+    assignments = [f"#s_{name} = :s_{name}" for name in sets]
+    assignments += [f"#s_{name} = list_append(if_not_exists(#s_{name}, :no_{name}), :s_{name})" for name in append]
+    clauses = {
+        "SET": assignments,
+        "REMOVE": [f"#s_{name}" for name in changes if name not in sets],
+        "ADD": [f"#s_{name} :s_{name}" for name in add],
+    }
+    given = {f":s_{name}": value for name, value in {**sets, **add, **append}.items()}
+    bound = encode(given | {f":no_{name}": [] for name in append} | values)
+    expression = {
+        "UpdateExpression": " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts),
+        "ExpressionAttributeNames": {f"#s_{name}": name for name in (*changes, *add, *append)} | dict(names),
+    }
+    return expression | ({"ExpressionAttributeValues": bound} if bound else {})
+
+
 class Dynamo:
     """One connection pool to DynamoDB. Raises `Unavailable` when it cannot answer in time."""
 
@@ -102,30 +123,8 @@ class Dynamo:
 
         Raises `ConditionFailed` with the row as it stands.
         """
-        counters, lists = dict(add or {}), dict(append or {})
-        sets = {name: value for name, value in changes.items() if value is not None}
-        removes = [name for name, value in changes.items() if value is None]
-        parts = [f"#s_{name} = :s_{name}" for name in sets]
-        parts += [f"#s_{name} = list_append(if_not_exists(#s_{name}, :no_{name}), :s_{name})" for name in lists]
-        expression = "SET " + ", ".join(parts) if parts else ""
-        if removes:
-            expression += " REMOVE " + ", ".join(f"#s_{name}" for name in removes)
-        if counters:
-            expression += " ADD " + ", ".join(f"#s_{name} :s_{name}" for name in counters)
-        payload: dict[str, Any] = {
-            "TableName": table,
-            "Key": encode(key),
-            "UpdateExpression": expression,
-            "ExpressionAttributeNames": {f"#s_{name}": name for name in (*changes, *counters, *lists)} | dict(names or {}),
-            "ExpressionAttributeValues": encode(
-                {f":s_{name}": value for name, value in (sets | counters | lists).items()}
-                | {f":no_{name}": [] for name in lists}
-                | (values or {})
-            ),
-            "ReturnValues": "ALL_NEW",
-        }
-        if not payload["ExpressionAttributeValues"]:
-            del payload["ExpressionAttributeValues"]
+        payload = {"TableName": table, "Key": encode(key), "ReturnValues": "ALL_NEW"}
+        payload |= _update_expression(changes, add or {}, append or {}, names or {}, values or {})
         if condition is not None:
             payload |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         return decode((await self._conditional("UpdateItem", payload)).get("Attributes"))

@@ -72,6 +72,7 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._marks: dict[TopicPartition, Watermark] = {}
         self._budgets = Budgets(self._settle, settings.worker_concurrency)
         self._suspects: list[tuple[TopicPartition, range]] = []
+        self._failures = 0
         self._stopping = asyncio.Event()
         self._polled_at = time.monotonic()
         self.ready = asyncio.Event()
@@ -95,15 +96,13 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def run(self) -> None:
         """Reads until `stop`; a client that fails is replaced after a jittered wait."""
-        failures = 0
         while not self._stopping.is_set():
             try:
                 await self._run_once()
-                failures = 0
             except (KafkaError, OffsetsWentBack, Unavailable, TimeoutError) as error:
-                failures += 1
+                self._failures += 1
                 self._polled_at = time.monotonic()  # trying to come back is progress enough to be alive
-                wait = min(10.0, 0.5 * 2 ** min(failures, 5)) * random.uniform(0.5, 1)  # noqa: S311
+                wait = min(10.0, 0.5 * 2 ** min(self._failures, 5)) * random.uniform(0.5, 1)  # noqa: S311
                 log.warning("consumer.replaced", group=self._group, error=repr(error), wait_s=round(wait, 1))
                 await self._stopped_within(wait)
 
@@ -238,6 +237,7 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             await self._compare_with_committed(marks)
         except KafkaError as error:
             log.warning("rebalance.gap_check_failed", group=self._group, error=repr(error))
+        self._failures = 0  # it works again: the next outage starts with a short wait
         self.ready.set()
         log.info("partitions.assigned", group=self._group, partitions=len(marks))
 
