@@ -2,15 +2,16 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Literal
 
 from starlette.websockets import WebSocket
 
 from api.wiring import ApiResources
 from infrastructure.dynamo.inbox import CURSOR, cursor_of
-from infrastructure.redis.live import READ, inbox_channel
+from infrastructure.redis.live import READ, RECALLED, inbox_channel
 from infrastructure.redis.wakeups import CHANGED
 from schemas.base import Record, iso
-from schemas.live import GapFrame, InboxItem, NotificationFrame, ReadFrame
+from schemas.live import ChangeFrame, GapFrame, InboxItem, NotificationFrame
 from schemas.topics import Environment
 
 SEND_S = 5.0
@@ -19,6 +20,7 @@ PAGE = 100
 CATCH_UP_MOST = 1000
 # A put may land up to ten seconds after the time in its cursor, and workers' clocks differ: look back this far each time.
 OVERLAP = timedelta(seconds=30)
+_CHANGES: dict[str, Literal["read", "recalled"]] = {READ: "read", RECALLED: "recalled"}
 
 
 class TooSlow(Exception):
@@ -46,8 +48,8 @@ class LiveConnection:
             while True:
                 await self._send_new()
                 message = await _next(wakeups)
-                if message is not None and message.startswith(READ) and self._with_cursor:
-                    await self._send_read(message.removeprefix(READ))
+                if message is not None and self._with_cursor:
+                    await self._send_change(message)
 
     async def _start(self, cursor: str | None, now: datetime) -> None:
         """A cursor that cannot be followed is answered by a gap and what is there now, never by silence."""
@@ -91,9 +93,13 @@ class LiveConnection:
         horizon = _before(self._after, OVERLAP)
         self._sent = {item: cursor for item, cursor in self._sent.items() if cursor >= horizon}
 
-    async def _send_read(self, ids: str) -> None:
-        unread = await self._resources.stores.inbox.unread(self._environment, self._person)
-        await self._send(ReadFrame(ids=tuple(filter(None, ids.split(","))), unread=unread))
+    async def _send_change(self, message: str) -> None:
+        """What was read elsewhere or recalled; anything else only wakes."""
+        kind = _CHANGES.get(message.partition(":")[0] + ":")
+        if kind is not None:
+            ids = tuple(filter(None, message.partition(":")[2].split(",")))
+            unread = await self._resources.stores.inbox.unread(self._environment, self._person)
+            await self._send(ChangeFrame(type=kind, ids=ids, unread=unread))
 
     async def _since(self, cursor: str, limit: int = PAGE) -> list[InboxItem]:
         return await self._resources.stores.inbox.since(self._environment, self._person, after=cursor, limit=limit)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,7 +12,7 @@ from schemas.events import FieldError
 from schemas.ids import notification_id, record_request_id
 from schemas.legacy import from_any
 from schemas.pointers import field_errors
-from schemas.requests import NotificationRequest, RequestId, UnreadableJson, read_object
+from schemas.requests import CancelRequest, NotificationRequest, RequestId, UnreadableJson, read_object
 from schemas.seal import is_sealed
 from schemas.topics import Environment
 
@@ -30,6 +30,22 @@ class Arrival:
     request_id: str
     request: NotificationRequest
     accepted_at: datetime
+    origin: str
+    correlation_id: str
+    traceparent: str
+
+    @property
+    def notification_id(self) -> str:
+        return notification_id(self.environment, self.producer, self.request_id)
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """A request that somebody's earlier request be taken back: whose, and under which id it was sent."""
+
+    environment: Environment
+    producer: str
+    request_id: str
     origin: str
     correlation_id: str
     traceparent: str
@@ -78,6 +94,10 @@ class _Sender:
     headers: dict[str, str]
     trouble: tuple[str, str] | None
 
+    @property
+    def correlation_id(self) -> str:
+        return self.headers.get(cloudevents.CORRELATION_ID, "")[:128]
+
     def refusal(self, reason: str, *errors: FieldError) -> Refusal:
         return Refusal(self.environment, self.producer, self.request_id, reason, errors)
 
@@ -92,7 +112,7 @@ class Arrivals:
         self._keys = keys
         self._raw_producers = frozenset(raw_producers)
 
-    def read(self, record: Received) -> Arrival | Refusal:
+    def read(self, record: Received) -> Arrival | Withdrawn | Refusal:
         sender = self._sender(record)
         if sender.trouble is not None:
             return sender.refusal(sender.trouble[0], FieldError(pointer="", detail=sender.trouble[1]))
@@ -100,26 +120,7 @@ class Arrivals:
             body = read_object(record.value or b"")
         except UnreadableJson as error:
             return sender.refusal("unreadable", FieldError(pointer="", detail=str(error)))
-        own_id: object = body.get("request_id")
-        if _is_request_id(own_id):
-            sender = replace(sender, request_id=str(own_id))
-        try:
-            request = NotificationRequest.model_validate(from_any(body))
-        except ValueError as error:
-            return sender.refusal("invalid", *field_errors(error))
-        if request.environment not in (None, sender.environment):
-            came_to = FieldError(pointer="/environment", detail=f"the record came to {sender.environment}")
-            return sender.refusal("wrong_environment", came_to)
-        return Arrival(
-            sender.environment,
-            sender.producer,
-            sender.request_id,
-            request,
-            _moment(record.timestamp_ms),
-            str(record.position),
-            sender.headers.get(cloudevents.CORRELATION_ID, "")[:128],
-            cloudevents.traceparent_of(sender.headers),
-        )
+        return _withdrawn(record, sender, body) if "cancel" in body else _arrived(record, sender, body)
 
     def _sender(self, record: Received) -> _Sender:
         """Whose the record is and under which id, before anything in its value is believed."""
@@ -140,3 +141,49 @@ class Arrivals:
     def _is_sealed(self, headers: dict[str, str], topic: str, request_id: str, producer: str, value: bytes) -> bool:
         mark = headers.get(cloudevents.SEAL, "")
         return bool(mark) and any(is_sealed(key, mark, topic, request_id, producer, value) for key in self._keys)
+
+
+def _arrived(record: Received, sender: _Sender, body: dict[str, Any]) -> Arrival | Refusal:
+    own_id: object = body.get("request_id")
+    if _is_request_id(own_id):
+        sender = replace(sender, request_id=str(own_id))
+    try:
+        request = NotificationRequest.model_validate(from_any(body))
+    except ValueError as error:
+        return sender.refusal("invalid", *field_errors(error))
+    if (wrong := _wrong_environment(sender, request.environment)) is not None:
+        return wrong
+    return Arrival(
+        sender.environment,
+        sender.producer,
+        sender.request_id,
+        request,
+        _moment(record.timestamp_ms),
+        str(record.position),
+        sender.correlation_id,
+        cloudevents.traceparent_of(sender.headers),
+    )
+
+
+def _withdrawn(record: Received, sender: _Sender, body: dict[str, Any]) -> Withdrawn | Refusal:
+    try:
+        request = CancelRequest.model_validate(body)
+    except ValueError as error:
+        return sender.refusal("invalid", *field_errors(error))
+    if (wrong := _wrong_environment(sender, request.environment)) is not None:
+        return wrong
+    return Withdrawn(
+        sender.environment,
+        sender.producer,
+        request.cancel,
+        str(record.position),
+        sender.correlation_id,
+        cloudevents.traceparent_of(sender.headers),
+    )
+
+
+def _wrong_environment(sender: _Sender, said: Environment | None) -> Refusal | None:
+    if said in (None, sender.environment):
+        return None
+    came_to = FieldError(pointer="/environment", detail=f"the record came to {sender.environment}")
+    return sender.refusal("wrong_environment", came_to)

@@ -1,11 +1,14 @@
 """What a request becomes: its type and template looked up, its audience and addresses gathered, its plan made."""
 
+from collections.abc import Mapping
+
 from consumers.arrivals import Arrival
 from infrastructure.dynamo.contacts import EVERYONE, ContactStore
 from schemas.catalogue import Catalogue, Unresolved
 from schemas.events import FieldError
+from schemas.outcomes import Policy
 from schemas.plan import MAX_PLANNED, Plan, TooManyDeliveries, make_plan, people_named, recipients_of
-from schemas.requests import EveryoneTarget, NotificationRequest, TopicTarget
+from schemas.requests import Channel, EveryoneTarget, NotificationRequest, TopicTarget
 
 
 class Refused(ValueError):
@@ -20,9 +23,10 @@ class Refused(ValueError):
 class Planner:
     """Reads what the pure rule of schemas/plan.py needs to know."""
 
-    def __init__(self, catalogue: Catalogue, contacts: ContactStore) -> None:
+    def __init__(self, catalogue: Catalogue, contacts: ContactStore, policies: Mapping[Channel, Policy]) -> None:
         self._catalogue = catalogue
         self._contacts = contacts
+        self._policies = policies
 
     async def plan(self, arrival: Arrival) -> Plan:
         """Raises `Refused` when the request names what is not there."""
@@ -37,7 +41,9 @@ class Planner:
         contacts = await self._contacts.get_many(arrival.environment, people) if "email" in channels else {}
         recipients = recipients_of(request, audience, contacts)
         try:
-            return make_plan(arrival.notification_id, request, kind, template, recipients, arrival.accepted_at)
+            return make_plan(
+                arrival.notification_id, request, kind, template, recipients, arrival.accepted_at, self._policies
+            )
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
 

@@ -1,10 +1,8 @@
 """What a worker tells the world about its step: status events and receipts, each awaited before the step counts as done."""
 
-import json
-from datetime import UTC, datetime
-
-from infrastructure.ports import Outgoing, Publisher
+from infrastructure.ports import Outgoing, Publisher, Received
 from schemas import cloudevents, topics
+from schemas.base import iso
 from schemas.events import Receipt, StatusEvent
 from schemas.topics import Environment
 
@@ -41,13 +39,19 @@ class Reporter:
         value = receipt.model_dump_json(exclude_none=True).encode()
         await self._publisher.publish(Outgoing(topics.receipts(environment), receipt.request_id, value, headers))
 
-    async def dead_letter(self, event: StatusEvent) -> None:
-        """A delivery given up, with its reason; ids only, the content stays in the notification's row."""
-        headers = cloudevents.event_headers(
-            DEAD_LETTER_TYPE, event_id=event.delivery_id or "", source=self._worker, time=datetime.now(UTC)
+    async def dead_letter(self, event: StatusEvent, record: Received) -> None:
+        """A delivery given up: the record as it came, its headers, and why; the content stays in the notification's row."""
+        headers: dict[str, str | bytes] = {}
+        for name, header in record.headers:
+            headers.setdefault(name, header)
+        headers |= cloudevents.event_headers(
+            DEAD_LETTER_TYPE, event_id=event.delivery_id or "", source=self._worker, time=event.at
         )
-        headers["x-dlq-reason"] = event.reason or ""
-        headers["x-dlq-attempts"] = str(event.attempt + 1)
-        value = json.dumps(event.model_dump(mode="json", exclude_none=True)).encode()
+        headers |= {
+            "x-dlq-reason": event.reason or "",
+            "x-dlq-attempts": str(event.attempt + 1),
+            "x-dlq-origin": str(record.position),
+            "x-dlq-at": iso(event.at),
+        }
         topic = topics.dead_letters(event.environment)
-        await self._publisher.publish(Outgoing(topic, event.delivery_id, value, headers))
+        await self._publisher.publish(Outgoing(topic, event.delivery_id, record.value, headers))

@@ -5,12 +5,16 @@ from datetime import timedelta
 from typing import Protocol
 
 from consumers.arrivals import Arrivals
+from consumers.cancelling import Canceller
+from consumers.dispatch import Dispatcher
 from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
+from consumers.leases import Leases
+from consumers.planning import Planner
 from consumers.reporting import Reporter
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
@@ -88,15 +92,9 @@ def _handler(name: str, resources: Resources, channels: dict[str, Channel]) -> H
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
-        return Route(
-            arrivals,
-            resources.catalogue,
-            stores.notifications,
-            stores.contacts,
-            stores.timers,
-            resources.publisher,
-            reporter,
-        )
+        planner = Planner(resources.catalogue, stores.contacts, resources.settings.delivery_policy)
+        canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
+        return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
     if name == "persist":
         return Persist(stores.deliveries, resources.announcer, resources.publisher)
     return _deliver(name.removeprefix("deliver."), resources, reporter, channels)
@@ -122,10 +120,9 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: d
         resources.publisher,
         reporter,
         longest,
-        channels[channel],
+        Dispatcher(channels[channel], settings.provider_timeout_s),
         stores.deliveries,
         stores.timers,
         RetrySchedule(waits, timedelta(seconds=settings.retry_after_max_s)),
-        settings.delivery_lease,
-        settings.provider_timeout_s,
+        Leases(settings.delivery_lease),
     )

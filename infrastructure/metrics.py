@@ -12,6 +12,9 @@ API_REQUEST_DURATION = Histogram(
 PUBLISHED_MESSAGES = Counter("published_messages", "Requests acknowledged by Kafka", ["entrance", "environment"])
 IDEMPOTENCY_HITS = Counter("idempotency_hits", "Requests that were known already", ["entrance"])
 DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled", ["channel", "state"])
+LATE_RESULTS = Counter(
+    "carillon_late_results", "Outcomes that came after their claim was lost; kept in the history", ["channel"]
+)
 GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])
 STORE_CALLS = Counter("carillon_store_calls", "Calls to DynamoDB", ["action"])
 STORE_ITEMS = Counter("carillon_store_items", "Items written to DynamoDB in batches", ["action"])

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from schemas.deliveries import DeliveryRecord
 from schemas.events import Position
-from schemas.outcomes import Outcome
+from schemas.outcomes import Outcome, Policy, ReadBack
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,16 @@ class Channel(Protocol):
 
     async def send(self, delivery: DeliveryRecord, address: str, content: Content) -> Outcome:
         """One attempt, no retry inside, bounded by the provider time-out."""
+
+
+class Sender(Protocol):
+    """One attempt at a delivery, through whichever of a channel's providers; never raises for what a provider does."""
+
+    @property
+    def reads_back(self) -> bool:
+        """Whether a provider of this channel can be asked what became of an attempt."""
+
+    async def send(self, delivery: DeliveryRecord, address: str, content: Content, policy: Policy) -> Outcome: ...
+
+    async def look(self, delivery: DeliveryRecord, address: str, since: datetime) -> ReadBack:
+        """Whether a provider has it, as far as it can be asked."""

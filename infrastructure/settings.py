@@ -20,6 +20,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from schemas.outcomes import Policy
+from schemas.requests import Channel
 from schemas.topics import Environment
 
 EXAMPLE_SECRET = "change-me"  # noqa: S105 - the value .env.example shows, refused below
@@ -101,6 +103,7 @@ class Settings(BaseSettings):
     retry_schedule_s: Annotated[tuple[float, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
     retry_after_max_s: float = Field(default=3600, gt=0)
     delivery_deadline_s: float = Field(default=72 * 3600, gt=0)
+    delivery_policy: dict[Channel, Policy] = Field(default_factory=dict)
 
     # workers
     worker_concurrency: int = Field(default=64, ge=1)

@@ -7,12 +7,18 @@ from schemas.base import Record, UtcDatetime
 from schemas.topics import Environment, Priority
 
 State = Literal["PENDING", "IN_FLIGHT", "RETRY", "SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"]
-StatusName = Literal["routed", "scheduled", "sent", "skipped", "retrying", "failed", "expired", "cancelled"]
-FINAL: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED"})
+StatusName = Literal[
+    "routed", "scheduled", "sent", "skipped", "retrying", "failed", "expired", "cancelled", "unknown", "redriven", "late"
+]
+ENDED: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"})
+"""Nothing more is tried by itself. UNKNOWN is settled by what the provider tells later, or by a person."""
 
 
 class DeliveryRecord(Record):
-    """What travels on a channel's Kafka topic: ids only, the content stays in the notification's row."""
+    """What travels on a channel's Kafka topic: ids only, the content stays in the notification's row.
+
+    `turn` counts how often the delivery has waited: a record acts only on the row whose turn it is.
+    """
 
     environment: Environment
     notification_id: str
@@ -20,8 +26,7 @@ class DeliveryRecord(Record):
     recipient: str
     channel: str
     priority: Priority = "normal"
-    attempt: int = 0
-    seen_claim: str | None = None
+    turn: int = 0
     correlation_id: str = ""
     traceparent: str = ""
 
@@ -34,6 +39,7 @@ class Step(Record):
     attempt: int = 0
     reason: str | None = None
     answer: str | None = None
+    provider: str | None = None
     provider_id: str | None = None
     next_at: UtcDatetime | None = None
     origin: str = ""
@@ -46,11 +52,16 @@ EVENT_OF: dict[State, StatusName] = {
     "CANCELLED": "cancelled",
     "RETRY": "retrying",
     "SKIPPED": "skipped",
+    "UNKNOWN": "unknown",
+    "PENDING": "redriven",
 }
 
 
 class Delivery(Record):
-    """A row of the ledger. Its history lives in it: a step costs no write of its own."""
+    """A row of the ledger. Its history lives in it: a step costs no write of its own.
+
+    `attempt` counts from 0. `doubtful`: an attempt may have reached the provider without our hearing of it.
+    """
 
     environment: Environment
     notification_id: str
@@ -59,9 +70,13 @@ class Delivery(Record):
     channel: str
     state: State
     attempt: int = 0
+    turn: int = 0
     version: int = 0
     claim_token: str | None = None
+    doubtful: bool = False
+    cancel_requested_at: UtcDatetime | None = None
     reason: str | None = None
+    provider: str | None = None
     provider_id: str | None = None
     answer: str | None = None
     next_at: UtcDatetime | None = None
@@ -76,6 +91,7 @@ class Delivery(Record):
             attempt=self.attempt,
             reason=self.reason,
             answer=self.answer,
+            provider=self.provider,
             provider_id=self.provider_id,
             next_at=self.next_at,
             origin=origin,

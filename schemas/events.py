@@ -21,7 +21,10 @@ class Position(Record):
 
 
 class StatusEvent(Record):
-    """One thing that happened to a notification or to one of its deliveries."""
+    """One thing that happened to a notification or to one of its deliveries.
+
+    `unclaimed`: no claim has written the ledger's row, so persist does.
+    """
 
     environment: Environment
     notification_id: str
@@ -35,10 +38,12 @@ class StatusEvent(Record):
     attempt: int = 0
     reason: str | None = None
     answer: str | None = None
+    provider: str | None = None
     provider_id: str | None = None
     next_at: UtcDatetime | None = None
     origin: Position | None = None
     worker: str = ""
+    unclaimed: bool = False
 
     @property
     def name(self) -> str:

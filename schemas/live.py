@@ -48,10 +48,10 @@ class NotificationFrame(Record):
         )
 
 
-class ReadFrame(Record):
-    """Read on one device, read on all."""
+class ChangeFrame(Record):
+    """Read on one device, read on all; recalled by its sender, gone everywhere."""
 
-    type: Literal["read"] = "read"
+    type: Literal["read", "recalled"]
     ids: tuple[str, ...]
     unread: int
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
+
+Policy = Literal["at_least_once", "at_most_once"]
+"""What happens when nobody can tell whether an attempt went out: it is made again, or it rests as UNKNOWN."""
 
 
 @dataclass(frozen=True)
@@ -10,6 +14,7 @@ class Sent:
 
     answer: str
     provider_id: str | None = None
+    provider: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,36 @@ class Dead:
     reason: str
 
 
-Outcome = Sent | Retry | Ambiguous | Dead
+@dataclass(frozen=True)
+class Deferred:
+    """Not attempted: our own limits say later. Uses up no attempt."""
+
+    reason: str
+    wait: timedelta
+
+
+Outcome = Sent | Retry | Ambiguous | Dead | Deferred
+
+
+@dataclass(frozen=True)
+class Found:
+    """The provider has it: the attempt nobody had heard of went out."""
+
+    answer: str
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True)
+class NotFound:
+    """A complete look did not show it."""
+
+
+@dataclass(frozen=True)
+class CannotTell:
+    """The provider offers no look, or did not answer."""
+
+
+ReadBack = Found | NotFound | CannotTell
 
 
 class Unavailable(Exception):

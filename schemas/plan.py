@@ -1,6 +1,6 @@
 """Who gets what on which channel: decided once, stored, and followed by every replay. Pure; time comes as an argument."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -8,6 +8,7 @@ from typing import Literal
 from schemas.base import Record, UtcDatetime
 from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of
+from schemas.outcomes import Policy
 from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget
 from schemas.topics import Environment, Priority
 from schemas.types import NotificationType
@@ -27,6 +28,7 @@ class PlannedDelivery(Record):
     channel: Channel
     endpoint: str = ""
     address: str | None = None
+    policy: Policy = "at_least_once"
     skipped: str | None = None
 
 
@@ -152,10 +154,12 @@ def make_plan(
     template: str | None,
     recipients: Sequence[Recipient],
     accepted_at: datetime,
+    policies: Mapping[Channel, Policy],
 ) -> Plan:
-    """Every delivery of a notification, or its skip with the reason."""
+    """Every delivery of a notification, or its skip with the reason; `policies` are the deployment's, per channel."""
+    agreed: dict[Channel, Policy] = {**policies, **kind.policy}
     lines = [
-        _line(notification, recipient, channel, request)
+        _line(notification, recipient, channel, request, agreed.get(channel, "at_least_once"))
         for recipient in recipients
         for channel in channels_for(recipient, request, kind)
     ]
@@ -174,7 +178,9 @@ def make_plan(
     )
 
 
-def _line(notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest) -> PlannedDelivery:
+def _line(
+    notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy
+) -> PlannedDelivery:
     reach = recipient.reachable_on(channel)
     endpoint, address = ("", None) if isinstance(reach, str) else reach
     skipped = reach if isinstance(reach, str) else None
@@ -186,5 +192,6 @@ def _line(notification: str, recipient: Recipient, channel: Channel, request: No
         channel=channel,
         endpoint=endpoint,
         address=address,
+        policy=policy,
         skipped=skipped,
     )

@@ -144,6 +144,13 @@ class NotificationRequest(Value):
         return self
 
 
+class CancelRequest(Value):
+    """Takes back what the same producer sent under this request id."""
+
+    cancel: RequestId
+    environment: Environment | None = None
+
+
 class UnreadableJson(ValueError):
     """Bytes that are not one JSON object as every entrance understands it."""
 

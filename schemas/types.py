@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from schemas.base import Value
 from schemas.durations import Duration
+from schemas.outcomes import Policy
 from schemas.requests import Channel, Slug
 from schemas.topics import Priority
 
@@ -28,7 +29,11 @@ class Template(Value):
 
 
 class NotificationType(Value):
-    """Binds a name to category, template, channels, priority and expiry; pinned when a request is routed."""
+    """Binds a name to category, template, channels, priority, expiry and policies; pinned when a request is routed.
+
+    `policy` says per channel what happens when nobody can tell whether an attempt went out; a channel it does not name
+    keeps the deployment's DELIVERY_POLICY.
+    """
 
     name: Slug
     version: int = Field(default=1, ge=1)
@@ -37,6 +42,7 @@ class NotificationType(Value):
     channels: tuple[Channel, ...] = Field(default=("in_app",), min_length=1)
     priority: Priority = "normal"
     expires_after: Duration | None = None
+    policy: dict[Channel, Policy] = Field(default_factory=dict)
 
     @property
     def pinned(self) -> str:

@@ -83,6 +83,10 @@ export class InboxStore extends EventTarget {
       this.#refreshSoon();
     } else if (frame.type === "read") {
       this.#read(frame.ids, frame.unread);
+    } else if (frame.type === "recalled") {
+      for (const id of frame.ids) this.items.delete(id);
+      this.unread = frame.unread;
+      this.#changed();
     } else if (frame.type === "notification" && this.#isNews(frame)) {
       this.items.set(frame.id, frame);
       this.unread += 1;

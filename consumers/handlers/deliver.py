@@ -111,12 +111,14 @@ class Deliver(ABC):
             attempt=row.attempt,
             reason=row.reason,
             answer=row.answer,
+            provider=row.provider,
             provider_id=row.provider_id,
             next_at=row.next_at,
             origin=record.position,
+            unclaimed=row.claim_token is None,
         )
         if row.state == "FAILED":
-            await self._reporter.dead_letter(event)
+            await self._reporter.dead_letter(event, record)
         await self._reporter.status(event, correlation_id=carried.correlation_id, traceparent=carried.traceparent)
         DELIVERIES.labels(row.channel, row.state).inc()
         log.info(

@@ -2,33 +2,40 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
 
 from consumers.handlers.deliver import Deliver, now_utc
+from consumers.leases import Leases
 from consumers.reporting import Reporter
-from infrastructure.dynamo.deliveries import DeliveryStore, Held, Settled, Waiting, Won
+from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
-from infrastructure.ports import Channel, Content, Publisher, Received
+from infrastructure.metrics import LATE_RESULTS
+from infrastructure.ports import Content, Publisher, Received, Sender
 from schemas import topics
 from schemas.catalogue import Catalogue
+from schemas.consequences import Moment, Terms, after_attempt, after_look, given_up
 from schemas.deliveries import Delivery, DeliveryRecord
-from schemas.outcomes import Ambiguous, Dead, Outcome, Retry, Sent, Unavailable
+from schemas.outcomes import Deferred, Outcome, Unavailable
 from schemas.plan import Notification, PlannedDelivery
 from schemas.retries import RetrySchedule
 from schemas.timers import Timer
 
 log = structlog.get_logger()
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 _HOLD_S = 0.5
+_AT_ONCE = timedelta(seconds=1)
+_AFTER_LEASE = timedelta(milliseconds=500)  # wall clocks run unevenly: a check that comes early waits once more
 
 
-async def persistently(step: Callable[[], Awaitable[Found]]) -> Found:
+async def persistently(step: Callable[[], Awaitable[Value]]) -> Value:
     """Repeats a step while our own floor is out; ends only with success or cancellation."""
     while True:
         try:
@@ -38,8 +45,24 @@ async def persistently(step: Callable[[], Awaitable[Found]]) -> Found:
             await asyncio.sleep(_HOLD_S * random.uniform(0.5, 1.5))  # noqa: S311
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One record on its way: what it carries, the notification and the line of its plan, and what there is to say."""
+
+    record: Received
+    carried: DeliveryRecord
+    notification: Notification
+    line: PlannedDelivery
+    terms: Terms
+    content: Content | str
+
+    @property
+    def address(self) -> str:
+        return self.line.address or ""
+
+
 class DeliverExternal(Deliver):
-    """At least once: a rare duplicate is possible when a worker dies, or an answer is lost, during the call itself."""
+    """At least once or at most once, as the plan says; what nobody can tell is asked of the provider, or stays UNKNOWN."""
 
     def __init__(
         self,
@@ -48,27 +71,26 @@ class DeliverExternal(Deliver):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
-        channel: Channel,
+        sender: Sender,
         deliveries: DeliveryStore,
         timers: TimerStore,
         schedule: RetrySchedule,
-        lease: timedelta,
-        provider_timeout_s: float,
+        leases: Leases,
     ) -> None:
         super().__init__(notifications, catalogue, publisher, reporter, longest)
-        self._channel = channel
+        self._sender = sender
         self._deliveries = deliveries
         self._timers = timers
         self._schedule = schedule
-        self._lease = lease
-        self._provider_timeout_s = provider_timeout_s
+        self._leases = leases
 
     async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None:
         match await self._deliveries.claim(delivery, now_utc()):
             case Won(row):
-                failed = await self._deliveries.settle(self._failed(row, reason, now_utc()).with_step(str(record.position)))
-                if failed is not None:
-                    await self.report(record, delivery, failed)
+                failed = given_up(row, "FAILED", reason, now_utc()).with_step(str(record.position))
+                recorded = await self._deliveries.settle(failed)
+                if recorded is not None:
+                    await self.report(record, delivery, recorded)
             case Held(row):
                 await self._check_after_lease(delivery, row)
             case Waiting() | Settled():
@@ -77,10 +99,16 @@ class DeliverExternal(Deliver):
     async def _act(
         self, record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery
     ) -> None:
-        content = self.content(notification)  # everything that can fail comes before the claim
-        match await self._deliveries.claim(delivery, now_utc()):
+        terms = Terms(line.policy, self._schedule, self.deadline_of(notification), self._sender.reads_back)
+        # everything that can fail comes before the claim
+        turn = Turn(record, delivery, notification, line, terms, self.content(notification))
+        began = time.monotonic()
+        claim = await self._deliveries.claim(delivery, now_utc())
+        if isinstance(claim, Held) and not self._leases.left(claim.delivery.claim_token or ""):
+            claim = await self._take_over(turn, claim.delivery)
+        match claim:
             case Won(row):
-                await self._attempt(record, delivery, notification, line, row, content)
+                await self._attempt(turn, row, began)
             case Held(row):
                 await self._check_after_lease(delivery, row)
             case Waiting(row):
@@ -89,83 +117,66 @@ class DeliverExternal(Deliver):
             case Settled(row):
                 await self.report(record, delivery, row)
 
-    async def _attempt(
-        self,
-        record: Received,
-        delivery: DeliveryRecord,
-        notification: Notification,
-        line: PlannedDelivery,
-        claimed: Delivery,
-        content: Content | str,
-    ) -> None:
-        now = now_utc()
-        stop = self.stopped(notification, now)
+    async def _take_over(self, turn: Turn, held: Delivery) -> Claim:
+        """Its worker is thought dead. What may be sent at most once is only looked for, under the dead one's token."""
+        log.warning("delivery.taken_over", attempt=held.attempt, policy=turn.terms.policy)
+        if turn.terms.policy == "at_least_once":
+            return await self._deliveries.take_over(turn.carried, held, now_utc())
+        doubtful = held.model_copy(update={"doubtful": True})
+        found = await self._sender.look(turn.carried, turn.address, turn.notification.accepted_at)
+        known = after_look(doubtful, found, turn.terms, _moment())
+        if known is not None:
+            await self._record(turn, known)
+        row = await self._deliveries.get(held.environment, held.notification_id, held.delivery_id)
+        return Settled(row or doubtful)
+
+    async def _attempt(self, turn: Turn, claimed: Delivery, began: float) -> None:
+        await self._record(turn, await self._next(turn, claimed, began))
+
+    async def _next(self, turn: Turn, claimed: Delivery, began: float) -> Delivery:
+        """What the row becomes: an end without a call where there is a reason, else what the provider's answer says."""
+        stop = self.stopped(turn.notification, now_utc())
         if stop is not None:
-            settled = claimed.model_copy(update={"state": stop[0], "reason": stop[1], "updated_at": now})
-        elif isinstance(content, str):
-            settled = self._failed(claimed, content, now)
-        else:
-            outcome = await self._send(delivery, line.address or "", content)
-            settled = self._consequence(claimed, outcome, self.deadline_of(notification))
-        # the provider has been called: from here on the record is held, not handled again from the start
-        if settled.state == "RETRY":
-            await persistently(lambda: self._wait(delivery, settled))  # timer first, then the row that waits for it
-        recorded = await persistently(lambda: self._deliveries.settle(settled.with_step(str(record.position))))
+            return given_up(claimed, *stop, now_utc())
+        if isinstance(turn.content, str):
+            return given_up(claimed, "FAILED", turn.content, now_utc())
+        if claimed.attempt > len(self._schedule.waits):  # taken over again and again: it may be what kills its workers
+            return given_up(claimed, "FAILED", "attempts_spent", now_utc())
+        if claimed.doubtful:
+            found = await self._sender.look(turn.carried, turn.address, turn.notification.accepted_at)
+            known = after_look(claimed, found, turn.terms, _moment())
+            if known is not None:
+                return known
+        return after_attempt(claimed, await self._send(turn, turn.content, began), turn.terms, _moment())
+
+    async def _send(self, turn: Turn, content: Content, began: float) -> Outcome:
+        """A call that could outlast the lease is not begun: somebody else might be sending by then."""
+        if time.monotonic() - began > self._leases.length.total_seconds() / 3:
+            return Deferred("lease_nearly_over", _AT_ONCE)
+        return await self._sender.send(turn.carried, turn.address, content, turn.terms.policy)
+
+    async def _record(self, turn: Turn, outcome: Delivery) -> None:
+        """The provider has been called: from here on the record is held, not handled again from the start."""
+        if outcome.state == "RETRY":
+            await persistently(lambda: self._wait(turn.carried, outcome))  # timer first, then the row that waits for it
+        outcome = outcome.with_step(str(turn.record.position))
+        recorded = await persistently(lambda: self._deliveries.settle(outcome))
         if recorded is None:
-            log.warning("delivery.late_result", state=settled.state, reason=settled.reason)
+            LATE_RESULTS.labels(outcome.channel).inc()
+            log.warning("delivery.late_result", state=outcome.state, reason=outcome.reason)
+            await persistently(lambda: self._deliveries.note_late(outcome))
             return
-        await self.report(record, delivery, recorded)
-
-    async def _send(self, delivery: DeliveryRecord, address: str, content: Content) -> Outcome:
-        try:
-            async with asyncio.timeout(self._provider_timeout_s):
-                return await self._channel.send(delivery, address, content)
-        except TimeoutError:
-            return Ambiguous("timeout")
-        except Exception as error:  # pylint: disable=broad-exception-caught  # an adapter's bug must not repeat for ever
-            log.exception("channel.crashed")
-            return Ambiguous(f"crash:{type(error).__name__}")
-
-    def _consequence(self, claimed: Delivery, outcome: Outcome, until: datetime) -> Delivery:
-        now = now_utc()
-        match outcome:
-            case Sent(answer, provider_id):
-                changes = {"state": "SENT", "answer": answer, "provider_id": provider_id, "updated_at": now}
-                return claimed.model_copy(update=changes)
-            case Dead(reason):
-                return self._failed(claimed, reason, now)
-            case Retry(reason, asked):
-                return self._again(claimed, reason, asked, until, now)
-            case Ambiguous(reason):
-                return self._again(claimed, f"ambiguous:{reason}", None, until, now)
-
-    def _again(self, claimed: Delivery, reason: str, asked: timedelta | None, until: datetime, now: datetime) -> Delivery:
-        jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
-        due = self._schedule.next_at(attempt=claimed.attempt, now=now, deadline=until, asked=asked, jitter=jitter)
-        if due is None:
-            return self._failed(claimed, f"retries_spent:{reason}", now)
-        changes = {
-            "state": "RETRY",
-            "reason": reason,
-            "attempt": claimed.attempt + 1,
-            "next_at": due,
-            "updated_at": now,
-        }
-        return claimed.model_copy(update=changes)
-
-    def _failed(self, claimed: Delivery, reason: str, now: datetime) -> Delivery:
-        return claimed.model_copy(update={"state": "FAILED", "reason": reason, "updated_at": now})
+        await self.report(turn.record, turn.carried, recorded)
 
     async def _wait(self, delivery: DeliveryRecord, row: Delivery) -> None:
-        """The retry's timer; put again it is the same timer."""
-        due = row.next_at or now_utc()
-        again = delivery.model_copy(update={"attempt": row.attempt, "seen_claim": None})
-        await self._timers.put(self._timer(again, f"retry#{row.delivery_id}#{row.attempt}", due))
+        """The timer of the row's next turn; put again it is the same timer."""
+        again = delivery.model_copy(update={"turn": row.turn})
+        await self._timers.put(self._timer(again, f"turn#{row.delivery_id}#{row.turn}", row.next_at or now_utc()))
 
     async def _check_after_lease(self, delivery: DeliveryRecord, row: Delivery) -> None:
-        """Somebody holds it, perhaps a dead one: look again a full lease after we saw it, take over if nothing has moved."""
-        check = delivery.model_copy(update={"seen_claim": row.claim_token, "attempt": row.attempt})
-        await self._timers.put(self._timer(check, f"lease#{row.delivery_id}#{row.claim_token}", now_utc() + self._lease))
+        """Somebody holds it, perhaps a dead one: look again a lease later. What counts then is `Leases`, not this time."""
+        due = now_utc() + self._leases.left(row.claim_token or "") + _AFTER_LEASE
+        await self._timers.put(self._timer(delivery, f"lease#{row.delivery_id}#{row.claim_token}", due))
         log.info("delivery.held", attempt=row.attempt)
 
     def _timer(self, delivery: DeliveryRecord, name: str, due: datetime) -> Timer:
@@ -177,3 +188,7 @@ class DeliverExternal(Deliver):
             key=delivery.recipient,
             value=delivery.model_dump_json(exclude_defaults=True),
         )
+
+
+def _moment() -> Moment:
+    return Moment(now_utc(), random.random())  # noqa: S311 - spreads retries, hides nothing

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.reporting import Reporter
-from infrastructure.dynamo.inbox import InboxStore, cursor_of
+from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.ports import Content, Publisher, Received
 from infrastructure.redis.live import Announcer
@@ -30,7 +30,7 @@ class DeliverInApp(Deliver):
         self._announcer = announcer
 
     async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None:
-        if not await self._inbox.has(delivery.environment, delivery.recipient, delivery.delivery_id):
+        if await self._standing(delivery) is None:
             await self.report(record, delivery, _row(delivery, now_utc(), "FAILED", reason))
 
     async def _act(
@@ -38,16 +38,21 @@ class DeliverInApp(Deliver):
     ) -> None:
         now = now_utc()
         stop = self.stopped(notification, now)
-        if stop is not None and not await self._inbox.has(delivery.environment, delivery.recipient, delivery.delivery_id):
+        if stop is not None and await self._standing(delivery) is None:
             await self.report(record, delivery, _row(delivery, now, *stop))
             return
         content = self.content(notification)
         if isinstance(content, str):
             await self.report(record, delivery, _row(delivery, now, "FAILED", content))
             return
-        await self._inbox.put_if_absent(delivery.environment, _item(delivery, notification, content, now))
+        item = _item(delivery, notification, content, now)
+        if await self._inbox.put_if_absent(delivery.environment, item) == "withdrawn":
+            return  # whoever cancelled it has said so
         await self._announcer.inbox_changed(delivery.environment, delivery.recipient)
         await self.report(record, delivery, _row(delivery, now, "SENT", None))
+
+    async def _standing(self, delivery: DeliveryRecord) -> Standing | None:
+        return await self._inbox.standing(delivery.environment, delivery.recipient, delivery.delivery_id)
 
 
 def _item(delivery: DeliveryRecord, notification: Notification, content: Content, now: datetime) -> InboxItem:

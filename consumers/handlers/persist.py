@@ -4,10 +4,8 @@ from consumers.burial import crash, put_away
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.ports import Publisher, Received
 from infrastructure.redis.live import Announcer
-from schemas.deliveries import FINAL, Delivery
+from schemas.deliveries import ENDED, Delivery
 from schemas.events import StatusEvent
-
-_UNCLAIMED_CHANNELS = {"in_app"}
 
 
 class Persist:
@@ -25,7 +23,7 @@ class Persist:
         row = _unclaimed_row(event)
         if row is not None:
             await self._deliveries.record(row)
-        if event.state in FINAL:
+        if event.state in ENDED:
             await self._announcer.outcome_known(event.environment, event.notification_id)
 
     async def bury(self, record: Received, error: Exception) -> None:
@@ -33,10 +31,8 @@ class Persist:
 
 
 def _unclaimed_row(event: StatusEvent) -> Delivery | None:
-    """The ledger row of a delivery that no claim has written: an inbox item, or a skip of the plan."""
-    if event.delivery_id is None or event.state is None:
-        return None
-    if event.channel not in _UNCLAIMED_CHANNELS and event.event != "skipped":
+    """The ledger row of a delivery that no claim has written: an inbox item, a skip of the plan, or what ended there."""
+    if event.delivery_id is None or event.state is None or not event.unclaimed:
         return None
     row = Delivery(
         environment=event.environment,

@@ -1,24 +1,22 @@
 """route: decides once what a request becomes, stores that plan, and hands out the deliveries. A replay follows the plan."""
 
-import asyncio
 from datetime import UTC, datetime
 
 import structlog
 
-from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Refusal
+from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Refusal, Withdrawn
 from consumers.burial import crash, put_away
+from consumers.cancelling import Canceller
+from consumers.handing_out import HandingOut
 from consumers.planning import Planner, Refused
 from consumers.reporting import Reporter
-from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
-from infrastructure.ports import Outgoing, Publisher, Received
+from infrastructure.ports import Publisher, Received
 from schemas import cloudevents, topics
-from schemas.catalogue import Catalogue
-from schemas.deliveries import DeliveryRecord
-from schemas.events import FieldError, Receipt, StatusEvent, Verdict
+from schemas.events import FieldError, Receipt, StatusEvent
 from schemas.identity import body_hash
-from schemas.plan import Notification, PlannedDelivery, Unplanned
+from schemas.plan import Notification, Unplanned
 from schemas.timers import Timer
 
 log = structlog.get_logger()
@@ -28,45 +26,65 @@ class Route:
     def __init__(
         self,
         arrivals: Arrivals,
-        catalogue: Catalogue,
         notifications: NotificationStore,
-        contacts: ContactStore,
+        planner: Planner,
+        canceller: Canceller,
         timers: TimerStore,
         publisher: Publisher,
         reporter: Reporter,
     ) -> None:
         self._arrivals = arrivals
-        self._planner = Planner(catalogue, contacts)
+        self._planner = planner
         self._notifications = notifications
+        self._canceller = canceller
         self._timers = timers
         self._publisher = publisher
         self._reporter = reporter
+        self._handing_out = HandingOut(notifications, publisher, reporter)
 
     async def handle(self, record: Received) -> None:
         arrival = self._arrivals.read(record)
         if isinstance(arrival, Refusal):
             await self._refuse(record, arrival)
             return
-        now = datetime.now(UTC)
         with structlog.contextvars.bound_contextvars(
             notification=arrival.notification_id,
             correlation_id=arrival.correlation_id,
             trace_id=cloudevents.trace_id(arrival.traceparent),
         ):
-            if arrival.request.send_at is not None and arrival.request.send_at > now:
-                await self._postpone(record, arrival, arrival.request.send_at)
-                return
-            try:
-                notification, is_new = await self._notification(arrival, now)
-            except Refused as error:
-                refusal = Refusal(arrival.environment, arrival.producer, arrival.request_id, error.reason, error.errors)
-                await self._refuse(record, refusal)
-                return
-            if not is_new and await self._notifications.is_routed(arrival.environment, arrival.notification_id):
-                same = notification.origin == arrival.origin
-                await self._receipt(record, arrival, notification, "accepted" if same else "duplicate")
-                return
-            await self._hand_out(record, arrival, notification, now)
+            if isinstance(arrival, Withdrawn):
+                await self._cancel(record, arrival)
+            else:
+                await self._accept(record, arrival, datetime.now(UTC))
+
+    async def _accept(self, record: Received, arrival: Arrival, now: datetime) -> None:
+        if arrival.request.send_at is not None and arrival.request.send_at > now:
+            await self._postpone(record, arrival, arrival.request.send_at)
+            return
+        try:
+            notification, is_new = await self._notification(arrival, now)
+        except Refused as error:
+            refusal = Refusal(arrival.environment, arrival.producer, arrival.request_id, error.reason, error.errors)
+            await self._refuse(record, refusal)
+            return
+        if not is_new and await self._notifications.is_routed(arrival.environment, arrival.notification_id):
+            same = notification.origin == arrival.origin
+            await self._handing_out.receipt(record, arrival, notification, "accepted" if same else "duplicate")
+            return
+        if notification.cancelled_at is not None:
+            await self._canceller.carry_out(record, notification, arrival.traceparent)
+            await self._handing_out.tell(record, arrival, notification, now)
+            return
+        await self._handing_out.hand_out(record, arrival, notification, now)
+
+    async def _cancel(self, record: Received, withdrawn: Withdrawn) -> None:
+        """First the mark that every later step reads, then each delivery that is under way already."""
+        environment, notification_id = withdrawn.environment, withdrawn.notification_id
+        planned = await self._notifications.cancel(environment, notification_id, datetime.now(UTC))
+        if planned is None:
+            await self._canceller.nothing_planned(environment, notification_id)
+            return
+        await self._canceller.carry_out(record, planned, withdrawn.traceparent)
 
     async def bury(self, record: Received, error: Exception) -> None:
         environment = topics.environment_of(record.topic)
@@ -112,69 +130,6 @@ class Route:
                 "request_id_conflict", "/request_id", "this request id came before with another body; the first one counts"
             )
         return found, found is planned
-
-    async def _hand_out(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
-        """Deliveries, status, receipt, then the mark: dying in between repeats the whole, which does no harm."""
-        await asyncio.gather(*(self._deliver(arrival, line, notification) for line in notification.plan.to_make))
-        skips = (self._report(record, arrival, notification, now, line) for line in notification.plan.skips)
-        await asyncio.gather(
-            self._report(record, arrival, notification, now),
-            *skips,
-            self._receipt(record, arrival, notification, "accepted"),
-        )
-        await self._notifications.mark_routed(notification, now)
-        log.info("notification.routed", deliveries=len(notification.plan.to_make), skipped=len(notification.plan.skips))
-
-    async def _deliver(self, arrival: Arrival, line: PlannedDelivery, notification: Notification) -> None:
-        delivery = DeliveryRecord(
-            environment=arrival.environment,
-            notification_id=notification.notification_id,
-            delivery_id=line.delivery_id,
-            recipient=line.recipient,
-            channel=line.channel,
-            priority=notification.plan.priority,
-            correlation_id=arrival.correlation_id,
-            traceparent=arrival.traceparent,
-        )
-        topic = topics.deliveries(arrival.environment, line.channel, notification.plan.priority)
-        value = delivery.model_dump_json(exclude_defaults=True).encode()
-        headers = {cloudevents.TRACEPARENT: arrival.traceparent, cloudevents.CORRELATION_ID: arrival.correlation_id}
-        await self._publisher.publish(Outgoing(topic, line.recipient, value, headers))
-
-    async def _report(
-        self,
-        record: Received,
-        arrival: Arrival,
-        notification: Notification,
-        now: datetime,
-        skip: PlannedDelivery | None = None,
-    ) -> None:
-        event = StatusEvent(
-            environment=arrival.environment,
-            notification_id=notification.notification_id,
-            delivery_id=skip.delivery_id if skip else None,
-            event="skipped" if skip else "routed",
-            state="SKIPPED" if skip else None,
-            reason=skip.skipped if skip else None,
-            recipient=skip.recipient if skip else None,
-            channel=skip.channel if skip else None,
-            at=now,
-            origin=record.position,
-        )
-        await self._reporter.status(event, correlation_id=arrival.correlation_id, traceparent=arrival.traceparent)
-
-    async def _receipt(self, record: Received, arrival: Arrival, notification: Notification, verdict: Verdict) -> None:
-        plan = notification.plan
-        receipt = Receipt(
-            producer=arrival.producer,
-            request_id=arrival.request_id,
-            notification_id=notification.notification_id,
-            verdict=verdict,
-            counts={"PLANNED": len(plan.to_make), "SKIPPED": len(plan.skips)},
-            origin=record.position,
-            at=datetime.now(UTC),
-        )
-        await self._reporter.receipt(arrival.environment, receipt)
 
     async def _refuse(self, record: Received, refusal: Refusal) -> None:
         """The bytes to quarantine, the reason to the producer; the neighbours flow on."""

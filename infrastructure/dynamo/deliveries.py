@@ -1,17 +1,15 @@
-"""The ledger: one row per delivery, moved only by conditional writes that carry the claim token."""
+"""The ledger: one row per delivery, moved only by conditional writes. The claim token fences attempts."""
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
-from infrastructure.dynamo.notifications import KEPT
-from infrastructure.dynamo.tables import DELIVERIES, EXPIRES
-from schemas.deliveries import Delivery, DeliveryRecord
-
-# People named one by one share one shard; audiences will spread over more (the plan holds the count).
-_SHARD = "0"
+from infrastructure.dynamo.ledger import item_of, key_of, read_row, shard_key, write_row
+from infrastructure.dynamo.tables import DELIVERIES
+from schemas.base import iso
+from schemas.deliveries import Delivery, DeliveryRecord, State
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A retry is planned for later; its timer must exist."""
+    """A later turn is planned; its timer must exist."""
 
     delivery: Delivery
 
@@ -43,21 +41,7 @@ class Settled:
 
 
 Claim = Won | Held | Waiting | Settled
-
-
-def _key(notification_id: str, delivery_id: str) -> Item:
-    return {"shard_key": f"{notification_id}#{_SHARD}", "delivery_id": delivery_id}
-
-
-def _item(delivery: Delivery) -> Item:
-    fields = delivery.model_dump(mode="json", exclude_none=True, exclude={"notification_id", "delivery_id"})
-    expires = int((delivery.updated_at + KEPT).timestamp())
-    return _key(delivery.notification_id, delivery.delivery_id) | fields | {EXPIRES: expires}
-
-
-def _read(item: Item) -> Delivery:
-    fields: dict[str, Any] = {name: value for name, value in item.items() if name not in {"shard_key", EXPIRES}}
-    return Delivery.model_validate(fields | {"notification_id": item["shard_key"].rsplit("#", 1)[0]})
+WAITING: frozenset[State] = frozenset({"RETRY", "PENDING"})
 
 
 class DeliveryStore:
@@ -67,75 +51,134 @@ class DeliveryStore:
         self._dynamo = dynamo
 
     async def claim(self, record: DeliveryRecord, now: datetime) -> Claim:
-        """Takes a fresh delivery, a retry whose turn this record is, or a dead worker's lease it has waited out."""
-        token = secrets.token_hex(12)
-        mine = Delivery(
-            environment=record.environment,
-            notification_id=record.notification_id,
-            delivery_id=record.delivery_id,
-            recipient=record.recipient,
-            channel=record.channel,
-            state="IN_FLIGHT",
-            attempt=record.attempt,
-            claim_token=token,
-            updated_at=now,
-        )
-        condition = "attribute_not_exists(delivery_id) OR (#s_state = :retry AND #s_attempt = :s_attempt)"
-        values: Item = {":retry": "RETRY"}
-        if record.seen_claim is not None:
-            condition += " OR (#s_state = :s_state AND #s_claim_token = :seen)"
-            values |= {":seen": record.seen_claim}
-        try:
-            return Won(await self._write(mine, condition, values))
-        except ConditionFailed as failed:
-            found = _read(failed.item)
-            # The answer of a write that went through can be lost and the write repeated: then the row is ours.
-            return Won(found) if found.claim_token == token else _standing(found)
+        """Takes a fresh delivery, or one that waits for just this turn."""
+        free = "attribute_not_exists(delivery_id) OR (#s_state IN (:retry, :pending) AND #s_turn = :s_turn)"
+        values = {":retry": "RETRY", ":pending": "PENDING"}
+        return await self._claim(claimed(record, now), free, values, keep=("attempt", "doubtful"))
+
+    async def take_over(self, record: DeliveryRecord, held: Delivery, now: datetime) -> Claim:
+        """Takes the claim of a worker that is thought dead, if nothing has moved since `held` was read.
+
+        Its attempt counts, and may have gone out: the row is doubtful from now on.
+        """
+        mine = claimed(record, now).model_copy(update={"turn": held.turn, "doubtful": True})
+        condition = "#s_state = :in_flight AND #s_claim_token = :seen"
+        values = {":in_flight": "IN_FLIGHT", ":seen": held.claim_token}
+        return await self._claim(mine, condition, values, count=("attempt",))
 
     async def settle(self, outcome: Delivery) -> Delivery | None:
-        """Records what a claimed attempt came to; None when the claim was lost meanwhile (the row stays as it is)."""
-        condition = "#s_claim_token = :s_claim_token AND #s_state = :in_flight"
+        """Records what a claimed attempt came to; None when the claim was lost meanwhile (the row stays as it is).
+
+        Also settles UNKNOWN under the same token: whoever was thought dead knows better. A retry becomes CANCELLED
+        where somebody asked for that while the attempt was under way.
+        """
+        condition = "#s_claim_token = :s_claim_token AND #s_state IN (:in_flight, :unknown)"
+        names = None
+        if outcome.state == "RETRY":
+            condition, names = condition + " AND attribute_not_exists(#cancel)", {"#cancel": "cancel_requested_at"}
         try:
-            return await self._write(outcome, condition, {":in_flight": "IN_FLIGHT"})
+            values = {":in_flight": "IN_FLIGHT", ":unknown": "UNKNOWN"}
+            return await write_row(self._dynamo, outcome, condition, values, names=names)
         except ConditionFailed as failed:
-            found = _read(failed.item) if failed.item else None
-            mine = found and found.claim_token == outcome.claim_token and found.state == outcome.state
-            return found if mine else None
+            found = read_row(failed.item) if failed.item else None
+        if found is None or found.claim_token != outcome.claim_token:
+            return None
+        if (found.state, found.turn) == (outcome.state, outcome.turn):
+            return found  # the answer of a write that went through was lost
+        if found.state in ("IN_FLIGHT", "UNKNOWN") and found.cancel_requested_at is not None:
+            return await self.settle(cancelled_instead(outcome))
+        return None
+
+    async def note_late(self, outcome: Delivery) -> None:
+        """Appends an outcome that came after its claim was lost to the history; state and claim stay as they are."""
+        late = outcome.history[-1].model_copy(update={"event": "late"})
+        await self._dynamo.update(
+            DELIVERIES.named(outcome.environment),
+            key_of(outcome.notification_id, outcome.delivery_id),
+            {},
+            append={"history": [late.model_dump(mode="json", exclude_defaults=True)]},
+        )
+
+    async def cancel(self, record: DeliveryRecord, now: datetime, origin: str) -> Delivery:
+        """CANCELLED if no attempt is under way, else a request that this attempt be the last; the row as it then stands."""
+        stopped = row_of(record, now, state="CANCELLED", reason="cancelled").with_step(origin)
+        free = "attribute_not_exists(delivery_id) OR #s_state IN (:retry, :pending)"
+        values, keep = {":retry": "RETRY", ":pending": "PENDING"}, ("attempt", "turn", "doubtful")
+        while True:
+            try:
+                return await write_row(self._dynamo, stopped, free, values, keep=keep)
+            except ConditionFailed as failed:
+                found = read_row(failed.item)
+            if found.state != "IN_FLIGHT" or found.cancel_requested_at is not None:
+                return found
+            with suppress(ConditionFailed):  # it moved in between: look again
+                return await self._ask_to_stop(found, now)
 
     async def record(self, delivery: Delivery) -> None:
-        """Writes the row of a delivery that needs no claim (inbox, skips), unless a newer one is there."""
-        key = _key(delivery.notification_id, delivery.delivery_id)
+        """Writes the row of a delivery that needs no claim (inbox, skips), unless as new a one is there."""
+        key = key_of(delivery.notification_id, delivery.delivery_id)
         table = DELIVERIES.named(delivery.environment)
         found = await self._dynamo.get(table, key)
-        if found is None or found["version"] < delivery.version:
-            await self._dynamo.put_soon(table, _item(delivery), DELIVERIES.key)
+        if found is None:
+            await self._dynamo.put_soon(table, item_of(delivery), DELIVERIES.key)
+        elif found["version"] < delivery.version:
+            history = (*read_row(found).history, *delivery.history)
+            whole = delivery.model_copy(update={"history": history})
+            await self._dynamo.put_soon(table, item_of(whole), DELIVERIES.key)
+
+    async def get(self, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:
+        """A consistent read, batched with the others of the moment."""
+        found = await self._dynamo.get(DELIVERIES.named(environment), key_of(notification_id, delivery_id))
+        return read_row(found) if found else None
 
     async def of(self, environment: str, notification_id: str) -> list[Delivery]:
         """Every row of one notification, by a consistent query."""
         rows = await self._dynamo.query(
-            DELIVERIES.named(environment), "shard_key = :shard", {":shard": f"{notification_id}#{_SHARD}"}
+            DELIVERIES.named(environment), "shard_key = :shard", {":shard": shard_key(notification_id)}
         )
-        return [_read(row) for row in rows]
+        return [read_row(row) for row in rows]
 
-    async def _write(self, delivery: Delivery, condition: str, values: Item) -> Delivery:
-        fields = _item(delivery)
-        for name in ("shard_key", "delivery_id", "version", "history"):
-            del fields[name]
-        optional = {name: fields.get(name) for name in ("reason", "answer", "provider_id", "next_at")}
-        steps = [step.model_dump(mode="json", exclude_defaults=True) for step in delivery.history[-1:]]
+    async def _claim(
+        self, mine: Delivery, condition: str, values: Item, *, keep: tuple[str, ...] = (), count: tuple[str, ...] = ()
+    ) -> Claim:
+        try:
+            return Won(await write_row(self._dynamo, mine, condition, values, keep=keep, count=count))
+        except ConditionFailed as failed:
+            found = read_row(failed.item)
+            # The answer of a write that went through can be lost and the write repeated: then the row is ours.
+            return Won(found) if found.claim_token == mine.claim_token else standing(found)
+
+    async def _ask_to_stop(self, found: Delivery, now: datetime) -> Delivery:
         row = await self._dynamo.update(
-            DELIVERIES.named(delivery.environment),
-            _key(delivery.notification_id, delivery.delivery_id),
-            fields | optional,
-            add={"version": 1},
-            append={"history": steps} if steps else None,
-            condition=condition,
-            values=values,
+            DELIVERIES.named(found.environment),
+            key_of(found.notification_id, found.delivery_id),
+            {"cancel_requested_at": iso(now)},
+            condition="#state = :in_flight AND #token = :token",
+            names={"#state": "state", "#token": "claim_token"},
+            values={":in_flight": "IN_FLIGHT", ":token": found.claim_token},
         )
-        return _read(row)
+        return read_row(row)
 
 
-def _standing(found: Delivery) -> Claim:
+def cancelled_instead(retry: Delivery) -> Delivery:
+    """What a retry becomes when somebody cancelled while its attempt was under way; its newest step says so too."""
+    changes = {"state": "CANCELLED", "reason": f"cancelled_after:{retry.reason}", "next_at": None}
+    last = retry.history[-1].model_copy(update={"event": "cancelled", "reason": changes["reason"], "next_at": None})
+    return retry.model_copy(update=changes | {"history": (*retry.history[:-1], last)})
+
+
+def claimed(record: DeliveryRecord, now: datetime) -> Delivery:
+    """The row of a claim under a fresh token."""
+    return row_of(record, now, state="IN_FLIGHT", turn=record.turn, claim_token=secrets.token_hex(12))
+
+
+def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
+    """A row of the delivery a record names."""
+    ids = record.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel"})
+    return Delivery.model_validate(ids | {"updated_at": now} | fields)
+
+
+def standing(found: Delivery) -> Claim:
     if found.state == "IN_FLIGHT":
         return Held(found)
-    return Waiting(found) if found.state == "RETRY" else Settled(found)
+    return Waiting(found) if found.state in WAITING else Settled(found)

@@ -1,15 +1,20 @@
 """A person's inbox. The item, put once under its delivery id, is the delivery itself: a repeat changes nothing."""
 
 import re
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
-from infrastructure.dynamo.tables import INBOX
+from infrastructure.dynamo.notifications import KEPT
+from infrastructure.dynamo.tables import EXPIRES, INBOX
 from schemas.base import iso
 from schemas.live import InboxItem
 
 CURSOR = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z~(dlv_[a-z2-7]{26})?")
+
+Standing = Literal["stored", "withdrawn"]
+Withdrawal = Literal["stopped", "recalled"]
 
 
 def cursor_of(stored_at: datetime, delivery_id: str) -> str:
@@ -22,6 +27,10 @@ def _read(row: Item) -> InboxItem:
     return item.model_copy(update={name: _moment(row.get(name)) for name in ("seen_at", "read_at")})
 
 
+def _standing(row: Item) -> Standing:
+    return "withdrawn" if "withdrawal" in row else "stored"
+
+
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
@@ -30,8 +39,8 @@ class InboxStore:
     def __init__(self, dynamo: Dynamo) -> None:
         self._dynamo = dynamo
 
-    async def put_if_absent(self, environment: str, item: InboxItem) -> bool:
-        """True when this call stored it; False when it was there already, read or not."""
+    async def put_if_absent(self, environment: str, item: InboxItem) -> Standing:
+        """Stores it unless it is there, read or not, or was withdrawn; says which of the two holds now."""
         row = {
             "person": item.person,
             "delivery_id": item.id,
@@ -41,12 +50,32 @@ class InboxStore:
         }
         try:
             await self._dynamo.put(INBOX.named(environment), row, unless_exists="delivery_id")
-        except ConditionFailed:
-            return False
-        return True
+        except ConditionFailed as failed:
+            return _standing(failed.item)
+        return "stored"
 
-    async def has(self, environment: str, person: str, item_id: str) -> bool:
-        return await self._dynamo.get(INBOX.named(environment), {"person": person, "delivery_id": item_id}) is not None
+    async def standing(self, environment: str, person: str, item_id: str) -> Standing | None:
+        """None when it was never stored nor withdrawn."""
+        row = await self._dynamo.get(INBOX.named(environment), {"person": person, "delivery_id": item_id})
+        return _standing(row) if row else None
+
+    async def withdraw(self, environment: str, person: str, item_id: str, at: datetime) -> Withdrawal:
+        """Leaves a tombstone, so that nothing comes back: `stopped` if nobody can have seen it, else `recalled`."""
+        table, key = INBOX.named(environment), {"person": person, "delivery_id": item_id}
+        expires = int((at + KEPT).timestamp())
+        tombstone: Item = {"withdrawn_at": iso(at), EXPIRES: expires}
+        with suppress(ConditionFailed):
+            row = tombstone | {"withdrawal": "stopped"}
+            await self._dynamo.update(table, key, row, condition="attribute_not_exists(delivery_id)")
+            return "stopped"
+        gone = dict.fromkeys(("cursor", "unread_cursor", "document"))
+        try:
+            row = tombstone | gone | {"withdrawal": "recalled"}
+            await self._dynamo.update(table, key, row, condition="attribute_not_exists(#s_withdrawal)")
+        except ConditionFailed as failed:
+            found: Withdrawal = failed.item["withdrawal"]
+            return found
+        return "recalled"
 
     async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
         """Newest first, older than the cursor `before` when one is given."""
@@ -84,11 +113,11 @@ class InboxStore:
                 INBOX.named(environment),
                 {"person": person, "delivery_id": item_id},
                 changes,
-                condition="attribute_exists(delivery_id) AND attribute_not_exists(#unless)",
-                names={"#unless": unless},
+                condition="attribute_exists(#document) AND attribute_not_exists(#unless)",
+                names={"#unless": unless, "#document": "document"},
             )
         except ConditionFailed as failed:
-            return bool(failed.item)
+            return "document" in failed.item
         return True
 
     async def _items(

@@ -1,10 +1,15 @@
 """The notification's row: the request, its plan, and what became of it as a whole."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+
+from pydantic import TypeAdapter
 
 from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
 from infrastructure.dynamo.tables import EXPIRES, NOTIFICATIONS
 from schemas.base import iso
+from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.plan import Notification, Unplanned
 
 KEPT = timedelta(days=35)
@@ -13,6 +18,7 @@ _ROUTED = "#routed"
 _UNPLANNED = "#unplanned"
 # The largest number of seconds that still is a date (9999-12-31): a row that outlives it need not expire.
 _LATEST_S = 253_402_300_799
+_ANSWERS: TypeAdapter[tuple[CancelledDelivery, ...]] = TypeAdapter(tuple[CancelledDelivery, ...])
 
 
 def _read(item: Item) -> Notification:
@@ -27,19 +33,55 @@ class NotificationStore:
         self._dynamo = dynamo
 
     async def put_if_absent(self, notification: Notification) -> Notification:
-        """Stores the plan once; the row as it stands is returned, whoever put it."""
-        item = {
-            "notification_id": notification.notification_id,
+        """Stores the plan once; the row as it stands is returned, whoever put it. A cancellation may have come before."""
+        row = {
             "body_hash": notification.body_hash,
             "document": notification.model_dump_json(exclude={"cancelled_at"}, exclude_defaults=True),
             EXPIRES: _expires(notification),
         }
         try:
-            table = NOTIFICATIONS.named(notification.environment)
-            await self._dynamo.put(table, item, unless_exists="notification_id")
+            return _read(
+                await self._dynamo.update(
+                    NOTIFICATIONS.named(notification.environment),
+                    {"notification_id": notification.notification_id},
+                    row,
+                    condition="attribute_not_exists(#s_body_hash)",
+                )
+            )
         except ConditionFailed as found:
             return _read(found.item)
-        return notification
+
+    async def cancel(self, environment: str, notification_id: str, at: datetime) -> Notification | None:
+        """From now on every step finds it cancelled, also one that has not been planned yet (None). The first time stays."""
+        table, key = NOTIFICATIONS.named(environment), {"notification_id": notification_id}
+        try:
+            row = await self._dynamo.update(
+                table, key, {"cancelled_at": iso(at)}, condition="attribute_not_exists(#s_cancelled_at)"
+            )
+        except ConditionFailed as failed:
+            row = failed.item
+        if "document" in row:
+            return _read(row)
+        with suppress(ConditionFailed):  # planned this moment: then the row has its own time to live
+            expires = {EXPIRES: _kept_after(at)}
+            await self._dynamo.update(table, key, expires, condition="attribute_not_exists(body_hash)")
+        return None
+
+    async def note_cancelled(self, environment: str, notification_id: str, answers: Sequence[CancelledDelivery]) -> None:
+        """What the cancellation found, for whoever asked for it."""
+        found = _ANSWERS.dump_json(tuple(answers), exclude_defaults=True).decode()
+        key = {"notification_id": notification_id}
+        await self._dynamo.update(NOTIFICATIONS.named(environment), key, {"cancel_answers": found})
+
+    async def cancellation(self, environment: str, notification_id: str) -> Cancellation | None:
+        """None when nobody cancelled it."""
+        row = await self._dynamo.get(NOTIFICATIONS.named(environment), {"notification_id": notification_id})
+        if not row or "cancelled_at" not in row:
+            return None
+        answers = row.get("cancel_answers")
+        return Cancellation(
+            cancelled_at=row["cancelled_at"], deliveries=_ANSWERS.validate_json(answers) if answers else None
+        )
 
     async def get(self, environment: str, notification_id: str) -> Notification | None:
         """A consistent read, batched with the others of the moment."""

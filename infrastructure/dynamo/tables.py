@@ -19,6 +19,7 @@ class Table:
     partition: str
     sort: str | None = None
     local_indexes: tuple[tuple[str, str, str], ...] = ()
+    sparse_index: tuple[str, str, str] | None = None
     expires: bool = True
 
     def named(self, environment: str) -> str:
@@ -30,13 +31,13 @@ class Table:
 
 
 NOTIFICATIONS = Table("notifications", "notification_id")
-DELIVERIES = Table("deliveries", "shard_key", "delivery_id")
+# only rows in trouble carry these attributes; sharded, because a provider that is out fills one state at once
+DELIVERIES = Table("deliveries", "shard_key", "delivery_id", sparse_index=("in_trouble", "trouble", "troubled_at"))
 INBOX = Table(
     "inbox",
     "person",
     "delivery_id",
     local_indexes=(("by_time", "cursor", "ALL"), ("unread", "unread_cursor", "KEYS_ONLY")),
-    expires=False,
 )
 TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
@@ -66,26 +67,52 @@ def _create(client: Any, table: Table, name: str) -> None:
     try:
         client.create_table(**_definition(table, name))
     except client.exceptions.ResourceInUseException:
+        _add_sparse_index(client, table, name)
         return
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     if table.expires:
         client.update_time_to_live(TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES})
 
 
+def _add_sparse_index(client: Any, table: Table, name: str) -> None:
+    """A table of an older version gets the index it lacks; DynamoDB fills it in the background."""
+    present = client.describe_table(TableName=name)["Table"].get("GlobalSecondaryIndexes", [])
+    if table.sparse_index is None or table.sparse_index[0] in {index["IndexName"] for index in present}:
+        return
+    client.update_table(
+        TableName=name,
+        AttributeDefinitions=_attributes(table),
+        GlobalSecondaryIndexUpdates=[{"Create": index} for index in _sparse_indexes(table)],
+    )
+
+
 def _definition(table: Table, name: str) -> dict[str, Any]:
-    attributes = [*table.key, *(sort for _, sort, _ in table.local_indexes)]
     definition: dict[str, Any] = {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
         "KeySchema": _keys(*table.key),
-        "AttributeDefinitions": [{"AttributeName": each, "AttributeType": "S"} for each in attributes],
+        "AttributeDefinitions": _attributes(table),
     }
+    if table.sparse_index:
+        definition["GlobalSecondaryIndexes"] = _sparse_indexes(table)
     if table.local_indexes:
         definition["LocalSecondaryIndexes"] = [
             {"IndexName": index, "KeySchema": _keys(table.partition, sort), "Projection": {"ProjectionType": projection}}
             for index, sort, projection in table.local_indexes
         ]
     return definition
+
+
+def _attributes(table: Table) -> list[dict[str, str]]:
+    names = [*table.key, *(sort for _, sort, _ in table.local_indexes), *(table.sparse_index or ())[1:]]
+    return [{"AttributeName": name, "AttributeType": "S"} for name in names]
+
+
+def _sparse_indexes(table: Table) -> list[dict[str, Any]]:
+    return [
+        {"IndexName": index, "KeySchema": _keys(partition, sort), "Projection": {"ProjectionType": "KEYS_ONLY"}}
+        for index, partition, sort in filter(None, (table.sparse_index,))
+    ]
 
 
 def _keys(partition: str, sort: str | None = None) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ from infrastructure.redis.wakeups import CHANGED
 log = structlog.get_logger()
 
 READ = "read:"
+RECALLED = "recalled:"
 
 
 def inbox_channel(environment: str, person: str) -> str:
@@ -33,6 +34,10 @@ class Announcer:
     async def read(self, environment: str, person: str, ids: Sequence[str]) -> None:
         """Read on one device: the others learn which items."""
         await self._publish(inbox_channel(environment, person), READ + ",".join(ids))
+
+    async def recalled(self, environment: str, person: str, item_id: str) -> None:
+        """Taken back by its sender: whoever shows it takes it away."""
+        await self._publish(inbox_channel(environment, person), RECALLED + item_id)
 
     async def outcome_known(self, environment: str, notification_id: str) -> None:
         await self._publish(outcome_channel(environment, notification_id), CHANGED)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from infrastructure.ports import Outgoing
 from schemas import topics
-from schemas.deliveries import FINAL
+from schemas.deliveries import ENDED
 from schemas.ids import notification_id
 from tests.bench.running import Running
 
@@ -64,7 +64,7 @@ async def _settled(product: Running, wanted: list[str]) -> None:
             asked = left[:50]
             found = await asyncio.gather(*(product.resources.stores.deliveries.of(ENVIRONMENT, each) for each in asked))
             done = {
-                each for each, rows in zip(asked, found, strict=True) if rows and all(row.state in FINAL for row in rows)
+                each for each, rows in zip(asked, found, strict=True) if rows and all(row.state in ENDED for row in rows)
             }
             left = [each for each in left if each not in done]
             if len(done) < len(asked):

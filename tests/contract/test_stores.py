@@ -11,6 +11,7 @@ import pytest
 from infrastructure.dynamo.contacts import EVERYONE
 from infrastructure.dynamo.deliveries import Held, Settled, Waiting, Won
 from infrastructure.dynamo.inbox import cursor_of
+from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.live import InboxItem
 from schemas.plan import Contact, Notification, Plan, PlannedDelivery
@@ -111,21 +112,122 @@ async def test_of_sixteen_who_claim_at_once_one_wins(shelves: Shelves, unique: U
 async def test_of_sixteen_who_take_over_at_once_one_wins(shelves: Shelves, unique: Unique) -> None:
     record = a_record(unique("ntf"))
     dead = await a_claim(shelves, record)
-    check = record.model_copy(update={"seen_claim": dead.claim_token})
-    claims = await asyncio.gather(*(shelves.deliveries.claim(check, NOON) for _ in range(16)))
+    claims = await asyncio.gather(*(shelves.deliveries.take_over(record, dead, NOON) for _ in range(16)))
     assert Counter(type(claim) for claim in claims) == {Won: 1, Held: 15}
+    [winner] = [claim.delivery for claim in claims if isinstance(claim, Won)]
+    assert (winner.attempt, winner.doubtful) == (1, True)
 
 
 async def test_a_claim_that_changed_hands_is_held_against_who_saw_the_old_one(shelves: Shelves, unique: Unique) -> None:
     record = a_record(unique("ntf"))
     dead = await a_claim(shelves, record)
-    check = record.model_copy(update={"seen_claim": dead.claim_token})
-    successor = await a_claim(shelves, check)
-    assert isinstance(await shelves.deliveries.claim(check, NOON), Held)
-    assert await shelves.deliveries.settle(ended(dead, "SENT")) is None
-    settled = await shelves.deliveries.settle(ended(successor, "SENT", answer="250", provider_id="p"))
+    taken = await shelves.deliveries.take_over(record, dead, NOON)
+    assert isinstance(taken, Won)
+    assert isinstance(await shelves.deliveries.take_over(record, dead, NOON), Held)
+    late = ended(dead, "SENT")
+    assert await shelves.deliveries.settle(late) is None
+    await shelves.deliveries.note_late(late)
+    settled = await shelves.deliveries.settle(ended(taken.delivery, "SENT", answer="250", provider_id="p"))
     assert settled is not None
     assert (settled.state, settled.answer, settled.provider_id, settled.version) == ("SENT", "250", "p", 3)
+    assert [step.event for step in settled.history] == ["late", "sent"]
+
+
+async def test_unknown_is_settled_by_the_worker_that_was_thought_dead_and_by_nobody_else(
+    shelves: Shelves, unique: Unique
+) -> None:
+    dead = await a_claim(shelves, a_record(unique("ntf")))
+    parked = await shelves.deliveries.settle(ended(dead, "UNKNOWN", reason="lost_claim"))
+    assert parked is not None
+    assert await shelves.deliveries.settle(ended(dead.model_copy(update={"claim_token": "other"}), "SENT")) is None
+    known = await shelves.deliveries.settle(ended(dead, "SENT"))
+    assert known is not None
+    assert [step.event for step in known.history] == ["unknown", "sent"]
+
+
+@pytest.mark.parametrize("standing", ["absent", "waiting"])
+async def test_what_nobody_has_claimed_is_cancelled_and_stays_so(shelves: Shelves, unique: Unique, standing: str) -> None:
+    record = a_record(unique("ntf"))
+    if standing == "waiting":
+        claimed = await a_claim(shelves, record)
+        await shelves.deliveries.settle(ended(claimed, "RETRY", turn=1, attempt=1, doubtful=True))
+    first = await shelves.deliveries.cancel(record, NOON, "t/0/2")
+    assert (first.state, first.reason, first.doubtful) == ("CANCELLED", "cancelled", standing == "waiting")
+    assert await shelves.deliveries.cancel(record, NOON, "t/0/3") == first
+    again = await shelves.deliveries.claim(record.model_copy(update={"turn": first.turn}), NOON)
+    assert isinstance(again, Settled)
+
+
+async def test_an_attempt_under_way_is_the_last_once_that_was_asked_for(shelves: Shelves, unique: Unique) -> None:
+    record = a_record(unique("ntf"))
+    claimed = await a_claim(shelves, record)
+    asked = await shelves.deliveries.cancel(record, NOON, "t/0/2")
+    assert (asked.state, asked.cancel_requested_at) == ("IN_FLIGHT", NOON)
+    assert await shelves.deliveries.cancel(record, NOON + timedelta(seconds=1), "t/0/3") == asked
+    ends = await shelves.deliveries.settle(ended(claimed, "RETRY", turn=1, attempt=1, reason="http_503"))
+    assert ends is not None
+    assert (ends.state, ends.reason, ends.next_at) == ("CANCELLED", "cancelled_after:http_503", None)
+    assert [step.event for step in ends.history] == ["cancelled"]
+
+
+async def test_an_attempt_that_was_sent_after_all_stays_sent(shelves: Shelves, unique: Unique) -> None:
+    record = a_record(unique("ntf"))
+    claimed = await a_claim(shelves, record)
+    await shelves.deliveries.cancel(record, NOON, "t/0/2")
+    sent = await shelves.deliveries.settle(ended(claimed, "SENT"))
+    assert sent is not None
+    assert (await shelves.deliveries.cancel(record, NOON, "t/0/3")).state == "SENT"
+
+
+async def test_of_a_cancellation_and_a_claim_at_once_the_row_knows_who_came_first(
+    racing_shelves: Shelves, unique: Unique
+) -> None:
+    for _ in range(20):
+        record = a_record(unique("ntf"))
+        found, claim = await asyncio.gather(
+            racing_shelves.deliveries.cancel(record, NOON, "t/0/2"), racing_shelves.deliveries.claim(record, NOON)
+        )
+        assert isinstance(claim, Won if found.state == "IN_FLIGHT" else Settled)
+
+
+async def test_a_cancellation_is_found_by_the_plan_that_comes_after_it(shelves: Shelves, unique: Unique) -> None:
+    notification = a_notification(unique("ntf"))
+    assert await shelves.notifications.cancellation("dev", notification.notification_id) is None
+    assert await shelves.notifications.cancel("dev", notification.notification_id, NOON) is None
+    assert await shelves.notifications.get("dev", notification.notification_id) is None
+    stored = await shelves.notifications.put_if_absent(notification)
+    assert (stored.cancelled_at, stored.plan) == (NOON, notification.plan)
+    later = await shelves.notifications.cancel("dev", notification.notification_id, NOON + timedelta(hours=1))
+    assert later == stored, "the first time counts"
+    answers = (
+        CancelledDelivery(
+            delivery_id="dlv_1", recipient="ana", channel="email", answer="stopped", state="CANCELLED", at=NOON
+        ),
+    )
+    await shelves.notifications.note_cancelled("dev", notification.notification_id, answers)
+    found = await shelves.notifications.cancellation("dev", notification.notification_id)
+    assert found == Cancellation(cancelled_at=NOON, deliveries=answers)
+
+
+async def test_an_item_that_was_withdrawn_does_not_come_back(shelves: Shelves, unique: Unique) -> None:
+    person = unique("ana")
+    for _ in range(2):
+        assert await shelves.inbox.withdraw("dev", person, "dlv_1", NOON) == "stopped"
+    assert await shelves.inbox.put_if_absent("dev", an_item(person, 1)) == "withdrawn"
+    assert await shelves.inbox.newest("dev", person, before=None, limit=9) == []
+    assert await shelves.inbox.standing("dev", person, "dlv_1") == "withdrawn"
+    assert await shelves.inbox.standing("dev", person, "dlv_2") is None
+    assert not await shelves.inbox.mark_read("dev", person, "dlv_1", NOON)
+
+
+async def test_an_item_that_was_recalled_is_gone_from_every_list(shelves: Shelves, unique: Unique) -> None:
+    person = unique("ana")
+    for number in (1, 2):
+        await shelves.inbox.put_if_absent("dev", an_item(person, number))
+    for _ in range(2):
+        assert await shelves.inbox.withdraw("dev", person, "dlv_1", NOON) == "recalled"
+    assert [item.id for item in await shelves.inbox.newest("dev", person, before=None, limit=9)] == ["dlv_2"]
+    assert await shelves.inbox.unread("dev", person) == 1
 
 
 async def test_a_settled_delivery_is_settled_for_everybody_and_says_it_again(shelves: Shelves, unique: Unique) -> None:
@@ -143,12 +245,13 @@ async def test_a_retry_waits_for_the_attempt_whose_turn_it_is(shelves: Shelves, 
     record = a_record(unique("ntf"))
     due = NOON + timedelta(seconds=5)
     claimed = await a_claim(shelves, record)
-    await shelves.deliveries.settle(ended(claimed, "RETRY", attempt=1, reason="http_503", next_at=due))
+    await shelves.deliveries.settle(ended(claimed, "RETRY", attempt=1, turn=1, reason="http_503", next_at=due))
     waiting = await shelves.deliveries.claim(record, NOON)
     assert isinstance(waiting, Waiting)
     assert (waiting.delivery.attempt, waiting.delivery.next_at) == (1, due)
 
-    again = await a_claim(shelves, record.model_copy(update={"attempt": 1}))
+    again = await a_claim(shelves, record.model_copy(update={"turn": 1}))
+    assert again.attempt == 1
     assert (again.reason, again.next_at, again.version) == (None, None, 3)
     settled = await shelves.deliveries.settle(ended(again, "SENT"))
     assert settled is not None
@@ -167,10 +270,11 @@ async def test_a_row_without_a_claim_is_written_unless_a_newer_one_is_there(shel
 
 async def test_an_item_is_stored_once_and_what_its_reader_did_stays(shelves: Shelves, unique: Unique) -> None:
     person = unique("ana")
-    assert await shelves.inbox.put_if_absent("dev", an_item(person, 1))
+    assert await shelves.inbox.put_if_absent("dev", an_item(person, 1)) == "stored"
     assert await shelves.inbox.mark_read("dev", person, "dlv_1", NOON)
     assert await shelves.inbox.mark_seen("dev", person, "dlv_1", NOON)
-    assert not await shelves.inbox.put_if_absent("dev", an_item(person, 1).model_copy(update={"message": "other"}))
+    other = an_item(person, 1).model_copy(update={"message": "other"})
+    assert await shelves.inbox.put_if_absent("dev", other) == "stored"
     assert await shelves.inbox.mark_read("dev", person, "dlv_1", NOON + timedelta(hours=1))
     [item] = await shelves.inbox.newest("dev", person, before=None, limit=9)
     assert item == an_item(person, 1).model_copy(update={"read_at": NOON, "seen_at": NOON})

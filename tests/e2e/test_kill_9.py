@@ -22,7 +22,7 @@ from infrastructure.ports import Outgoing
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from schemas import topics
-from schemas.deliveries import FINAL
+from schemas.deliveries import ENDED
 from tests.e2e.flow import ENVIRONMENT, PEOPLE, Figures, Sent, accepted_mails, compare, requests
 from tests.eventually import LOOK_EVERY_S, eventually
 from tests.product import answers_ready, start_module
@@ -195,7 +195,7 @@ async def still_open(flow: Sequence[Sent], resources: Resources) -> list[Sent]:
     async def is_open(sent: Sent) -> bool:
         async with permits:
             rows = await resources.stores.deliveries.of(ENVIRONMENT, sent.notification_id)
-        return {row.delivery_id for row in rows if row.state in FINAL} != sent.deliveries
+        return {row.delivery_id for row in rows if row.state in ENDED} != sent.deliveries
 
     async def none_is_left() -> bool:
         nonlocal left

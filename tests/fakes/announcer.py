@@ -18,5 +18,8 @@ class FakeAnnouncer(Announcer):
     async def read(self, environment: str, person: str, ids: Sequence[str]) -> None:
         self.woken.append(("read", person))
 
+    async def recalled(self, environment: str, person: str, item_id: str) -> None:
+        self.woken.append(("recalled", person))
+
     async def outcome_known(self, environment: str, notification_id: str) -> None:
         self.woken.append(("outcome", notification_id))

@@ -2,15 +2,25 @@
 
 # pylint: disable=super-init-not-called  # there is no client behind these
 
-import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from infrastructure.dynamo.contacts import EVERYONE, ContactStore
-from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
-from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.deliveries import (
+    WAITING,
+    Claim,
+    DeliveryStore,
+    Won,
+    cancelled_instead,
+    claimed,
+    row_of,
+    standing,
+)
+from infrastructure.dynamo.inbox import InboxStore, Standing, Withdrawal
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
+from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
@@ -43,11 +53,17 @@ class FakeNotifications(NotificationStore):
         self.rows: dict[tuple[str, str], Notification] = {}
         self.routed: set[tuple[str, str]] = set()
         self.notes: dict[tuple[str, str], Unplanned] = {}
+        self.cancellations: dict[tuple[str, str], Cancellation] = {}
         self._outage = outage or Outage()
 
     async def put_if_absent(self, notification: Notification) -> Notification:
         self._outage.write("notifications.put")
-        return self.rows.setdefault((notification.environment, notification.notification_id), notification)
+        key = (notification.environment, notification.notification_id)
+        if key not in self.rows:
+            found = self.cancellations.get(key)
+            cancelled_at = found.cancelled_at if found else None
+            self.rows[key] = notification.model_copy(update={"cancelled_at": cancelled_at})
+        return self.rows[key]
 
     async def get(self, environment: str, notification_id: str) -> Notification | None:
         self._outage.touch("notifications.get")
@@ -68,9 +84,21 @@ class FakeNotifications(NotificationStore):
         self._outage.touch("notifications.is_routed")
         return (environment, notification_id) in self.routed
 
-    def cancel(self, notification: Notification, at: datetime) -> None:
-        key = (notification.environment, notification.notification_id)
-        self.rows[key] = self.rows[key].model_copy(update={"cancelled_at": at})
+    async def cancel(self, environment: str, notification_id: str, at: datetime) -> Notification | None:
+        self._outage.write("notifications.cancel")
+        key = (environment, notification_id)
+        first = self.cancellations.setdefault(key, Cancellation(cancelled_at=at))
+        if key in self.rows:
+            self.rows[key] = self.rows[key].model_copy(update={"cancelled_at": first.cancelled_at})
+        return self.rows.get(key)
+
+    async def note_cancelled(self, environment: str, notification_id: str, answers: Sequence[CancelledDelivery]) -> None:
+        self._outage.write("notifications.note_cancelled")
+        key = (environment, notification_id)
+        self.cancellations[key] = self.cancellations[key].model_copy(update={"deliveries": tuple(answers)})
+
+    async def cancellation(self, environment: str, notification_id: str) -> Cancellation | None:
+        return self.cancellations.get((environment, notification_id))
 
 
 class FakeDeliveries(DeliveryStore):
@@ -82,39 +110,66 @@ class FakeDeliveries(DeliveryStore):
 
     async def claim(self, record: DeliveryRecord, now: datetime) -> Claim:
         self._outage.write("deliveries.claim")
-        found = self.rows.get((record.environment, record.notification_id, record.delivery_id))
-        if found is not None and not _may_claim(found, record):
-            return _standing(found)
-        row = Delivery(
-            environment=record.environment,
-            notification_id=record.notification_id,
-            delivery_id=record.delivery_id,
-            recipient=record.recipient,
-            channel=record.channel,
-            state="IN_FLIGHT",
-            attempt=record.attempt,
-            version=(found.version if found else 0) + 1,
-            claim_token=secrets.token_hex(12),
-            updated_at=now,
-            history=found.history if found else (),
-        )
-        return Won(self._put(row))
+        found = self._found(record)
+        if found is not None and not (found.state in WAITING and found.turn == record.turn):
+            return standing(found)
+        attempt, doubtful = (found.attempt, found.doubtful) if found else (0, False)
+        return Won(self._move(found, claimed(record, now), attempt=attempt, doubtful=doubtful))
+
+    async def take_over(self, record: DeliveryRecord, held: Delivery, now: datetime) -> Claim:
+        self._outage.write("deliveries.claim")
+        found = self._found(record)
+        assert found is not None
+        if found.state != "IN_FLIGHT" or found.claim_token != held.claim_token:
+            return standing(found)
+        changes = {"turn": held.turn, "doubtful": True, "attempt": found.attempt + 1}
+        return Won(self._move(found, claimed(record, now), **changes))
 
     async def settle(self, outcome: Delivery) -> Delivery | None:
         self._outage.write("deliveries.settle")
-        found = self.rows.get((outcome.environment, outcome.notification_id, outcome.delivery_id))
+        found = self._found(outcome)
         if found is None or found.claim_token != outcome.claim_token:
             return None
-        if found.state != "IN_FLIGHT":
-            return found if found.state == outcome.state else None
-        history = (*found.history, *outcome.history[-1:])
-        return self._put(outcome.model_copy(update={"version": found.version + 1, "history": history}))
+        if found.state not in ("IN_FLIGHT", "UNKNOWN"):
+            return found if (found.state, found.turn) == (outcome.state, outcome.turn) else None
+        if outcome.state == "RETRY" and found.cancel_requested_at is not None:
+            outcome = cancelled_instead(outcome)
+        return self._move(found, outcome, cancel_requested_at=found.cancel_requested_at)
+
+    async def note_late(self, outcome: Delivery) -> None:
+        found = self._found(outcome)
+        assert found is not None
+        late = outcome.history[-1].model_copy(update={"event": "late"})
+        self._put(found.model_copy(update={"history": (*found.history, late)}))
+
+    async def cancel(self, record: DeliveryRecord, now: datetime, origin: str) -> Delivery:
+        self._outage.write("deliveries.cancel")
+        found = self._found(record)
+        if found is None or found.state in WAITING:
+            kept = {"attempt": found.attempt, "turn": found.turn, "doubtful": found.doubtful} if found else {}
+            return self._move(found, row_of(record, now, state="CANCELLED", reason="cancelled").with_step(origin), **kept)
+        if found.state == "IN_FLIGHT" and found.cancel_requested_at is None:
+            return self._put(found.model_copy(update={"cancel_requested_at": now}))
+        return found
+
+    async def get(self, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:
+        return self.rows.get((environment, notification_id, delivery_id))
+
+    def _found(self, ids: DeliveryRecord | Delivery) -> Delivery | None:
+        return self.rows.get((ids.environment, ids.notification_id, ids.delivery_id))
+
+    def _move(self, found: Delivery | None, row: Delivery, **changes: object) -> Delivery:
+        """The row as written, with what the store itself keeps: version and history."""
+        history = (*(found.history if found else ()), *row.history[-1:])
+        version = (found.version if found else 0) + 1
+        return self._put(row.model_copy(update={"version": version, "history": history, **changes}))
 
     async def record(self, delivery: Delivery) -> None:
         self._outage.write("deliveries.record")
         found = self.rows.get((delivery.environment, delivery.notification_id, delivery.delivery_id))
         if found is None or found.version < delivery.version:
-            self._put(delivery)
+            history = (*(found.history if found else ()), *delivery.history)
+            self._put(delivery.model_copy(update={"history": history}))
 
     async def of(self, environment: str, notification_id: str) -> list[Delivery]:
         self._outage.touch("deliveries.of")
@@ -126,33 +181,30 @@ class FakeDeliveries(DeliveryStore):
         return row
 
 
-def _may_claim(found: Delivery, record: DeliveryRecord) -> bool:
-    if found.state == "RETRY":
-        return found.attempt == record.attempt
-    return found.state == "IN_FLIGHT" and record.seen_claim is not None and found.claim_token == record.seen_claim
-
-
-def _standing(found: Delivery) -> Claim:
-    if found.state == "IN_FLIGHT":
-        return Held(found)
-    return Waiting(found) if found.state == "RETRY" else Settled(found)
-
-
 class FakeInbox(InboxStore):
     def __init__(self, outage: Outage | None = None) -> None:
         self.items: dict[tuple[str, str, str], InboxItem] = {}
+        self.withdrawn: dict[tuple[str, str, str], Withdrawal] = {}
         self._outage = outage or Outage()
 
-    async def put_if_absent(self, environment: str, item: InboxItem) -> bool:
+    async def put_if_absent(self, environment: str, item: InboxItem) -> Standing:
         self._outage.write("inbox.put")
         key = (environment, item.person, item.id)
-        if key in self.items:
-            return False
-        self.items[key] = item
-        return True
+        if key in self.withdrawn:
+            return "withdrawn"
+        self.items.setdefault(key, item)
+        return "stored"
 
-    async def has(self, environment: str, person: str, item_id: str) -> bool:
-        return (environment, person, item_id) in self.items
+    async def standing(self, environment: str, person: str, item_id: str) -> Standing | None:
+        key = (environment, person, item_id)
+        return "withdrawn" if key in self.withdrawn else "stored" if key in self.items else None
+
+    async def withdraw(self, environment: str, person: str, item_id: str, at: datetime) -> Withdrawal:
+        self._outage.write("inbox.withdraw")
+        key = (environment, person, item_id)
+        if key not in self.withdrawn:
+            self.withdrawn[key] = "recalled" if self.items.pop(key, None) else "stopped"
+        return self.withdrawn[key]
 
     async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
         found = [item for item in self._of(environment, person) if before is None or item.cursor < before]

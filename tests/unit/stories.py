@@ -5,15 +5,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from consumers.arrivals import Arrivals
+from consumers.cancelling import Canceller
+from consumers.dispatch import Dispatcher
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
+from consumers.leases import Leases
+from consumers.planning import Planner
 from consumers.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
 from schemas.catalogue import Catalogue
-from schemas.deliveries import Delivery
+from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.outcomes import CannotTell, Policy, ReadBack
 from schemas.plan import Contact, Notification
+from schemas.requests import Channel
 from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
@@ -59,6 +65,18 @@ def as_read(sent: Outgoing, offset: int = 0) -> Received:
     return Received(sent.topic, 0, offset, int(now().timestamp() * 1000), key, sent.value, headers)
 
 
+class Looking(Dispatcher):
+    """Answers looks from a script, if it has one; without one its provider offers none."""
+
+    def __init__(self, channel: RecordingChannel, provider_timeout_s: float, looks: list[ReadBack]) -> None:
+        super().__init__(channel, provider_timeout_s)
+        self.looks = looks
+        self.reads_back = bool(looks)
+
+    async def look(self, delivery: DeliveryRecord, address: str, since: datetime) -> ReadBack:
+        return self.looks.pop(0) if self.looks else CannotTell()
+
+
 class Floor:
     """One deployment in memory."""
 
@@ -72,13 +90,28 @@ class Floor:
         self.contacts = FakeContacts(self.outage)
         self.announcer = FakeAnnouncer()
         self.channel = RecordingChannel(*script)
+        self.looks: list[ReadBack] = []
+        self.policies: dict[Channel, Policy] = {}
+        self.monotonic_s = 0.0
+        self.leases = Leases(LEASE, clock=lambda: self.monotonic_s)
         self.catalogue = CATALOGUE
+
+    def a_lease_passes(self) -> None:
+        """On the worker's own clock."""
+        self.monotonic_s += LEASE.total_seconds()
 
     @property
     def route(self) -> Route:
-        arrivals = Arrivals((b"k" * 32,), ())
         reporter = Reporter(self.publisher, "route")
-        return Route(arrivals, self.catalogue, self.notifications, self.contacts, self.timers, self.publisher, reporter)
+        return Route(
+            Arrivals((b"k" * 32,), ()),
+            self.notifications,
+            Planner(self.catalogue, self.contacts, self.policies),
+            Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            self.timers,
+            self.publisher,
+            reporter,
+        )
 
     @property
     def in_app(self) -> DeliverInApp:
@@ -94,12 +127,11 @@ class Floor:
             self.publisher,
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
-            self.channel,
+            Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
             self.timers,
             schedule,
-            LEASE,
-            provider_timeout_s,
+            self.leases,
         )
 
     @property
@@ -118,8 +150,8 @@ class Floor:
     def receipts(self) -> list[dict[str, Any]]:
         return self.publisher.values_on("notifications.dev.receipts")
 
-    def dead_letters(self) -> list[dict[str, Any]]:
-        return self.publisher.values_on("notifications.dev.dlq")
+    def dead_letters(self) -> list[Outgoing]:
+        return self.publisher.on("notifications.dev.dlq")
 
     def quarantined(self) -> list[tuple[bytes | None, str | bytes]]:
         return [(sent.value, sent.headers["x-dlq-reason"]) for sent in self.publisher.on("notifications.dev.quarantine")]
@@ -134,6 +166,16 @@ class Floor:
         [found] = self.notifications.rows.values()
         return found
 
+    def expires(self) -> None:
+        """The deadline passes after the plan was handed out."""
+        [key] = self.notifications.rows
+        plan = self.notification.plan.model_copy(update={"expires_at": now() - timedelta(seconds=1)})
+        self.notifications.rows[key] = self.notification.model_copy(update={"plan": plan})
+
+    async def cancelled(self) -> None:
+        """The mark alone, before anybody has asked the deliveries."""
+        await self.notifications.cancel("dev", self.notification.notification_id, now())
+
     @property
     def is_routed(self) -> bool:
         return (self.notification.environment, self.notification.notification_id) in self.notifications.routed
@@ -144,9 +186,12 @@ class Floor:
         return found
 
 
-async def a_routed_email(*script: Any, body: dict[str, Any] | None = None) -> tuple[Floor, Received]:
+async def a_routed_email(
+    *script: Any, body: dict[str, Any] | None = None, policy: Policy = "at_least_once"
+) -> tuple[Floor, Received]:
     """A floor where one e-mail delivery has been handed out, and its record."""
     floor = Floor(*script)
+    floor.policies = {"email": policy}
     await floor.knows("ana", "ana@x.io")
     await floor.route.handle(a_request({"channels": ["email"]} | (body or {})))
     [record] = floor.handed_out()

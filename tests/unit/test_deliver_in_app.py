@@ -52,9 +52,11 @@ async def test_an_outage_passes_through_and_the_repeat_stores_it() -> None:
 
 @pytest.mark.parametrize("why", ["cancelled", "expired"])
 async def test_what_was_stopped_is_not_stored(why: str) -> None:
-    floor, record = await a_routed_item(**({"expires_at": "2020-01-01T00:00:00Z"} if why == "expired" else {}))
+    floor, record = await a_routed_item()
     if why == "cancelled":
-        floor.notifications.cancel(floor.notification, now())
+        await floor.cancelled()
+    else:
+        floor.expires()
     await floor.in_app.handle(record)
     assert (floor.inbox.items, floor.events()[-1]) == ({}, why)
 
@@ -62,7 +64,7 @@ async def test_what_was_stopped_is_not_stored(why: str) -> None:
 async def test_what_is_in_the_inbox_already_was_sent_whatever_came_later() -> None:
     floor, record = await a_routed_item()
     await floor.in_app.handle(record)
-    floor.notifications.cancel(floor.notification, now())
+    await floor.cancelled()
     await floor.in_app.handle(record)
     assert floor.events() == ["routed", "sent", "sent"]
 
@@ -84,7 +86,7 @@ async def test_a_text_that_cannot_be_made_fails_and_is_a_dead_letter() -> None:
     floor, record = await a_routed_item(message=None, type="order.shipped")
     await floor.in_app.handle(record)
     assert floor.inbox.items == {}
-    assert [letter["reason"] for letter in floor.dead_letters()] == ["cannot_render"]
+    assert [letter.headers["x-dlq-reason"] for letter in floor.dead_letters()] == ["cannot_render"]
 
 
 async def test_a_record_that_crashes_us_is_quarantined_with_its_bytes() -> None:

@@ -15,6 +15,7 @@ NAMES = {
     "idempotency_hits_total",
     "legacy_calls_total",
     "carillon_deliveries_total",
+    "carillon_late_results_total",
     "carillon_lost_records_total",
     "carillon_store_calls_total",
     "carillon_store_items_total",

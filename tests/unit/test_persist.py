@@ -14,7 +14,7 @@ TOPIC = "notifications.dev.status"
 
 def a_status(**fields: Any) -> Received:
     known: dict[str, Any] = {"environment": "dev", "notification_id": "ntf_1", "delivery_id": "dlv_1", "at": now()}
-    known |= {"recipient": "ana", "channel": "in_app", "event": "sent", "state": "SENT"}
+    known |= {"recipient": "ana", "channel": "in_app", "event": "sent", "state": "SENT", "unclaimed": True}
     return Received(TOPIC, 0, 0, 0, b"dlv_1", StatusEvent.model_validate(known | fields).model_dump_json().encode())
 
 
@@ -28,7 +28,7 @@ async def test_an_inbox_delivery_gets_its_ledger_row_and_whoever_waits_is_woken(
 
 async def test_a_claimed_delivery_writes_its_own_row_and_persist_leaves_it_alone() -> None:
     floor = Floor()
-    await floor.persist.handle(a_status(channel="email"))
+    await floor.persist.handle(a_status(channel="email", unclaimed=False))
     assert floor.deliveries.rows == {}
 
 
@@ -55,7 +55,7 @@ async def test_the_same_event_twice_is_one_step_of_the_history() -> None:
 
 async def test_what_is_not_over_yet_wakes_nobody() -> None:
     floor = Floor()
-    await floor.persist.handle(a_status(channel="email", event="retrying", state="RETRY"))
+    await floor.persist.handle(a_status(channel="email", event="retrying", state="RETRY", unclaimed=False))
     await floor.persist.handle(a_status(delivery_id=None, event="routed", state=None))
     assert floor.announcer.woken == []
     assert floor.deliveries.rows == {}

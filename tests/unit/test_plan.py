@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.ids import delivery_id, endpoint_of
+from schemas.outcomes import Policy
 from schemas.plan import MAX_PLANNED, Contact, Plan, TooManyDeliveries, make_plan, people_named, recipients_of
-from schemas.requests import NotificationRequest
+from schemas.requests import Channel, NotificationRequest
 from schemas.types import PLAIN, NotificationType
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -18,11 +19,16 @@ ORDER = NotificationType(name="order.shipped", category="orders", channels=("in_
 
 
 def a_plan(
-    *, kind: NotificationType = PLAIN, contacts: tuple[Contact, ...] = (), audience: tuple[str, ...] = (), **fields: Any
+    *,
+    kind: NotificationType = PLAIN,
+    contacts: tuple[Contact, ...] = (),
+    audience: tuple[str, ...] = (),
+    policies: dict[Channel, Policy] | None = None,
+    **fields: Any,
 ) -> Plan:
     request = NotificationRequest.model_validate({"to": "ana", "message": "Hi"} | fields)
     recipients = recipients_of(request, audience, {contact.person: contact for contact in contacts})
-    return make_plan("ntf_1", request, kind, None, recipients, NOON)
+    return make_plan("ntf_1", request, kind, None, recipients, NOON, policies or {})
 
 
 def said(plan: Plan) -> list[tuple[str, str, str | None]]:
@@ -113,3 +119,10 @@ def test_the_same_request_always_gives_the_same_plan(people: list[str]) -> None:
     plan = a_plan(to=people, kind=ORDER, contacts=(ANA,))
     assert plan == a_plan(to=people, kind=ORDER, contacts=(ANA,))
     assert len(plan.lines) == 2 * len(set(people))
+
+
+def test_the_policy_is_the_types_else_the_deployments_else_at_least_once() -> None:
+    kind = NotificationType(name="code", channels=("in_app", "email", "slack"), policy={"email": "at_most_once"})
+    plan = a_plan(kind=kind, contacts=(ANA,), policies={"email": "at_least_once", "slack": "at_most_once"})
+    policies = {line.channel: line.policy for line in plan.lines}
+    assert policies == {"in_app": "at_least_once", "email": "at_most_once", "slack": "at_most_once"}

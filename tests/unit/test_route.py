@@ -10,7 +10,7 @@ from schemas.base import iso
 from schemas.catalogue import Catalogue
 from schemas.outcomes import Unavailable
 from schemas.types import NotificationType
-from tests.unit.stories import Floor, a_request, now
+from tests.unit.stories import Floor, a_request, as_read, now
 
 CONFLICT = "request_id_conflict"
 
@@ -106,6 +106,15 @@ async def test_two_who_plan_at_once_follow_the_plan_that_was_stored_first() -> N
     floor.notifications.get = nothing_yet  # type: ignore[method-assign, assignment]  # read before the other one had written
     await floor.route.handle(a_request({"channels": ["email"]}))
     assert len(floor.handed_out()) == 1, "our own plan had skipped for want of an address"
+
+
+async def test_what_expired_before_it_was_routed_is_handed_to_nobody() -> None:
+    floor = Floor()
+    await floor.route.handle(a_request({"expires_at": "2020-01-01T00:00:00Z"}))
+    for sent in floor.publisher.on("notifications.dev.status"):
+        await floor.persist.handle(as_read(sent))
+    assert floor.handed_out("in-app") == []
+    assert (floor.row.state, floor.row.reason, floor.is_routed) == ("EXPIRED", "deadline_passed", True)
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [

@@ -1,0 +1,108 @@
+"""Carries out a cancellation, delivery by delivery. Repeating it finds the same and changes nothing."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from consumers.reporting import Reporter
+from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.ports import Received
+from infrastructure.redis.live import Announcer
+from schemas.cancelling import CancelledDelivery, answer_of
+from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.events import StatusEvent
+from schemas.plan import Notification, PlannedDelivery
+
+log = structlog.get_logger()
+
+_WITHDRAWN = 2
+"""Version of the ledger row of an inbox item that was taken back; storing it was version 1."""
+
+
+class Canceller:
+    def __init__(
+        self,
+        notifications: NotificationStore,
+        deliveries: DeliveryStore,
+        inbox: InboxStore,
+        announcer: Announcer,
+        reporter: Reporter,
+    ) -> None:
+        self._notifications = notifications
+        self._deliveries = deliveries
+        self._inbox = inbox
+        self._announcer = announcer
+        self._reporter = reporter
+
+    async def carry_out(self, record: Received, notification: Notification, traceparent: str = "") -> None:
+        """Afterwards every planned delivery has been asked to stop, and the answers stand in the notification's row."""
+        lines = notification.plan.to_make
+        answers = await asyncio.gather(*(self._stop(record, notification, line, traceparent) for line in lines))
+        await self._notify(notification.environment, notification.notification_id, tuple(answers))
+        log.info("notification.cancelled", answers=sorted(each.answer for each in answers))
+
+    async def nothing_planned(self, environment: str, notification_id: str) -> None:
+        """It came before the request, or before its time: route will find the mark."""
+        await self._notify(environment, notification_id, ())
+
+    async def _notify(self, environment: str, notification_id: str, answers: tuple[CancelledDelivery, ...]) -> None:
+        await self._notifications.note_cancelled(environment, notification_id, answers)
+        await self._announcer.outcome_known(environment, notification_id)
+
+    async def _stop(
+        self, record: Received, notification: Notification, line: PlannedDelivery, traceparent: str
+    ) -> CancelledDelivery:
+        delivery = DeliveryRecord(
+            environment=notification.environment,
+            notification_id=notification.notification_id,
+            delivery_id=line.delivery_id,
+            recipient=line.recipient,
+            channel=line.channel,
+            traceparent=traceparent,
+        )
+        if line.channel == "in_app":
+            row, answer = await self._withdraw(delivery)
+        else:
+            row = await self._deliveries.cancel(delivery, datetime.now(UTC), str(record.position))
+            answer = answer_of(row)
+        if row.state == "CANCELLED":
+            await self._report(record, row, traceparent)
+        return answer
+
+    async def _withdraw(self, delivery: DeliveryRecord) -> tuple[Delivery, CancelledDelivery]:
+        now = datetime.now(UTC)
+        withdrawal = await self._inbox.withdraw(delivery.environment, delivery.recipient, delivery.delivery_id, now)
+        if withdrawal == "recalled":
+            await self._announcer.recalled(delivery.environment, delivery.recipient, delivery.delivery_id)
+        row = Delivery(
+            environment=delivery.environment,
+            notification_id=delivery.notification_id,
+            delivery_id=delivery.delivery_id,
+            recipient=delivery.recipient,
+            channel=delivery.channel,
+            state="CANCELLED",
+            version=_WITHDRAWN,
+            reason="cancelled" if withdrawal == "stopped" else "recalled",
+            updated_at=now,
+        )
+        return row, answer_of(row).model_copy(update={"answer": withdrawal})
+
+    async def _report(self, record: Received, row: Delivery, traceparent: str) -> None:
+        event = StatusEvent(
+            environment=row.environment,
+            notification_id=row.notification_id,
+            delivery_id=row.delivery_id,
+            event="cancelled",
+            state=row.state,
+            reason=row.reason,
+            recipient=row.recipient,
+            channel=row.channel,
+            at=row.updated_at,
+            version=row.version,
+            origin=record.position,
+            unclaimed=row.channel == "in_app",
+        )
+        await self._reporter.status(event, correlation_id="", traceparent=traceparent)

@@ -1,0 +1,111 @@
+"""What follows from a stored plan: deliveries to the channels, skips to the ledger, status and receipt, then the mark."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from consumers.arrivals import Arrival
+from consumers.reporting import Reporter
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.ports import Outgoing, Publisher, Received
+from schemas import cloudevents, topics
+from schemas.deliveries import EVENT_OF, DeliveryRecord, State
+from schemas.events import Receipt, StatusEvent, Verdict
+from schemas.plan import Notification, PlannedDelivery
+
+log = structlog.get_logger()
+
+
+class HandingOut:
+    def __init__(self, notifications: NotificationStore, publisher: Publisher, reporter: Reporter) -> None:
+        self._notifications = notifications
+        self._publisher = publisher
+        self._reporter = reporter
+
+    async def hand_out(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
+        """Dying in between repeats the whole, which does no harm."""
+        plan = notification.plan
+        expired = plan.expires_at is not None and plan.expires_at <= now
+        if expired:
+            await self._all_ended(record, arrival, notification, "EXPIRED", "deadline_passed")
+        else:
+            await asyncio.gather(*(self._deliver(arrival, line, notification) for line in plan.to_make))
+        await self.tell(record, arrival, notification, now)
+        log.info("notification.routed", deliveries=0 if expired else len(plan.to_make), skipped=len(plan.skips))
+
+    async def tell(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
+        """Everything but the deliveries themselves."""
+        skips = (
+            self._report(record, arrival, notification, now, line, "SKIPPED", line.skipped)
+            for line in notification.plan.skips
+        )
+        await asyncio.gather(
+            self._report(record, arrival, notification, now),
+            *skips,
+            self.receipt(record, arrival, notification, "accepted"),
+        )
+        await self._notifications.mark_routed(notification, now)
+
+    async def receipt(self, record: Received, arrival: Arrival, notification: Notification, verdict: Verdict) -> None:
+        plan = notification.plan
+        receipt = Receipt(
+            producer=arrival.producer,
+            request_id=arrival.request_id,
+            notification_id=notification.notification_id,
+            verdict=verdict,
+            counts={"PLANNED": len(plan.to_make), "SKIPPED": len(plan.skips)},
+            origin=record.position,
+            at=datetime.now(UTC),
+        )
+        await self._reporter.receipt(arrival.environment, receipt)
+
+    async def _all_ended(
+        self, record: Received, arrival: Arrival, notification: Notification, state: State, reason: str
+    ) -> None:
+        now = datetime.now(UTC)
+        lines = notification.plan.to_make
+        reports = (self._report(record, arrival, notification, now, line, state, reason) for line in lines)
+        await asyncio.gather(*reports)
+
+    async def _deliver(self, arrival: Arrival, line: PlannedDelivery, notification: Notification) -> None:
+        delivery = DeliveryRecord(
+            environment=arrival.environment,
+            notification_id=notification.notification_id,
+            delivery_id=line.delivery_id,
+            recipient=line.recipient,
+            channel=line.channel,
+            priority=notification.plan.priority,
+            correlation_id=arrival.correlation_id,
+            traceparent=arrival.traceparent,
+        )
+        topic = topics.deliveries(arrival.environment, line.channel, notification.plan.priority)
+        value = delivery.model_dump_json(exclude_defaults=True).encode()
+        headers = {cloudevents.TRACEPARENT: arrival.traceparent, cloudevents.CORRELATION_ID: arrival.correlation_id}
+        await self._publisher.publish(Outgoing(topic, line.recipient, value, headers))
+
+    async def _report(
+        self,
+        record: Received,
+        arrival: Arrival,
+        notification: Notification,
+        now: datetime,
+        line: PlannedDelivery | None = None,
+        state: State | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """The notification as routed; or, with a line, what became of that line without anybody's claim."""
+        event = StatusEvent(
+            environment=arrival.environment,
+            notification_id=notification.notification_id,
+            delivery_id=line.delivery_id if line else None,
+            event=EVENT_OF[state] if state else "routed",
+            state=state,
+            reason=reason,
+            recipient=line.recipient if line else None,
+            channel=line.channel if line else None,
+            at=now,
+            origin=record.position,
+            unclaimed=line is not None,
+        )
+        await self._reporter.status(event, correlation_id=arrival.correlation_id, traceparent=arrival.traceparent)

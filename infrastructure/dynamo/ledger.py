@@ -1,0 +1,79 @@
+"""A ledger row on the wire, and the marks by which operators find the rows that are in trouble."""
+
+import zlib
+from typing import Any
+
+from infrastructure.dynamo.client import Dynamo, Item
+from infrastructure.dynamo.notifications import KEPT
+from infrastructure.dynamo.tables import DELIVERIES, EXPIRES
+from schemas.base import iso
+from schemas.deliveries import Delivery, State
+
+# People named one by one share one shard; audiences will spread over more (the plan holds the count).
+_SHARD = "0"
+TROUBLE_SHARDS = 8
+TROUBLED: frozenset[State] = frozenset({"FAILED", "UNKNOWN"})
+_MAY_BE_ABSENT = ("reason", "answer", "provider", "provider_id", "next_at", "trouble", "troubled_at")
+_OURS = {"shard_key", "trouble", "troubled_at", EXPIRES}
+
+
+def shard_key(notification_id: str) -> str:
+    return f"{notification_id}#{_SHARD}"
+
+
+def key_of(notification_id: str, delivery_id: str) -> Item:
+    return {"shard_key": shard_key(notification_id), "delivery_id": delivery_id}
+
+
+def trouble_key(state: State, shard: int) -> str:
+    """The partition of the sparse index in which rows of this state and shard are listed."""
+    return f"{state}#{shard}"
+
+
+def item_of(delivery: Delivery) -> Item:
+    """The whole row."""
+    fields = delivery.model_dump(mode="json", exclude_none=True, exclude={"notification_id", "delivery_id"})
+    expires = int((delivery.updated_at + KEPT).timestamp())
+    marks: Item = {}
+    if delivery.state in TROUBLED:
+        shard = zlib.crc32(delivery.delivery_id.encode()) % TROUBLE_SHARDS
+        marks["trouble"] = trouble_key(delivery.state, shard)
+        marks["troubled_at"] = f"{iso(delivery.updated_at)}#{delivery.delivery_id}"
+    return key_of(delivery.notification_id, delivery.delivery_id) | fields | marks | {EXPIRES: expires}
+
+
+def read_row(item: Item) -> Delivery:
+    fields: dict[str, Any] = {name: value for name, value in item.items() if name not in _OURS}
+    return Delivery.model_validate(fields | {"notification_id": item["shard_key"].rsplit("#", 1)[0]})
+
+
+async def write_row(
+    dynamo: Dynamo,
+    delivery: Delivery,
+    condition: str,
+    values: Item,
+    *,
+    names: dict[str, str] | None = None,
+    keep: tuple[str, ...] = (),
+    count: tuple[str, ...] = (),
+) -> Delivery:
+    """Moves the row, appends its newest step, and returns it as it then stands; raises `ConditionFailed`.
+
+    What `keep` names stays as it is in the row, what `count` names is counted up by one.
+    """
+    fields = item_of(delivery)
+    for name in ("shard_key", "delivery_id", "version", "history", *keep, *count):
+        fields.pop(name, None)
+    absent = {name: None for name in _MAY_BE_ABSENT if name not in fields}
+    steps = [step.model_dump(mode="json", exclude_defaults=True) for step in delivery.history[-1:]]
+    row = await dynamo.update(
+        DELIVERIES.named(delivery.environment),
+        key_of(delivery.notification_id, delivery.delivery_id),
+        fields | absent,
+        add={"version": 1} | dict.fromkeys(count, 1),
+        append={"history": steps} if steps else None,
+        condition=condition,
+        names=names,
+        values=values,
+    )
+    return read_row(row)
