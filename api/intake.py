@@ -1,5 +1,8 @@
 """From an HTTP body to an acknowledged request. Only the broker's acknowledgement makes the answer 202."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -18,10 +21,20 @@ from schemas.ids import new_request_id, notification_id
 from schemas.legacy import from_any
 from schemas.outcomes import Unavailable
 from schemas.pointers import field_errors
-from schemas.requests import EveryoneTarget, NotificationRequest, RequestId, TopicTarget, UnreadableJson, read_object
+from schemas.requests import (
+    CancelRequest,
+    EveryoneTarget,
+    NotificationRequest,
+    RequestId,
+    TopicTarget,
+    UnreadableJson,
+    read_object,
+)
 from schemas.topics import Environment
 
 log = structlog.get_logger()
+
+_LOOK_AT_MOST_S = 0.5  # a store that hangs must not hold up a request that does not need it
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class Submission:
     environment: Environment
     producer: str
     request_id: str
+    is_new_id: bool = False
 
     @property
     def notification_id(self) -> str:
@@ -51,23 +65,42 @@ def producer_of(user: User) -> str:
     return f"client:{user.id}" if user.kind == "machine" else f"user:{user.id}"
 
 
-def read_submission(
-    body: bytes, idempotency_key: str | None, user: User, default: Environment, served: tuple[Environment, ...]
-) -> Submission:
-    """Raises `Problem` that names the field: 400 for what is no JSON, 422 for what is no request, 403 for no right."""
+def read_request(body: bytes) -> NotificationRequest | CancelRequest:
+    """Raises `Problem` that names the field: 400 for what is no JSON, 422 for what is no request."""
     try:
-        request = NotificationRequest.model_validate(from_any(read_object(body)))
+        found = read_object(body)
+        if "cancel" in found:
+            return CancelRequest.model_validate(found)
+        return NotificationRequest.model_validate(from_any(found))
     except UnreadableJson as error:
         raise Problem(400, "Unreadable body", str(error)) from error
     except ValueError as error:
         raise invalid(field_errors(error)) from error
+
+
+def submission_of(
+    request: NotificationRequest,
+    idempotency_key: str | None,
+    user: User,
+    default: Environment,
+    served: tuple[Environment, ...],
+) -> Submission:
+    """Raises `Problem`: 403 for no right, 422 for an environment that is not served or two request ids."""
     broad = any(isinstance(target, TopicTarget | EveryoneTarget) for target in request.to)
     if broad and not user.may("notifications:broadcast"):
         raise Problem(403, "Forbidden", "Sending to a topic or to all needs the permission notifications:broadcast.")
+    environment = environment_of(request, default, served)
+    given_id = _given_id(request, idempotency_key)
+    return Submission(request, environment, producer_of(user), given_id or new_request_id(), is_new_id=not given_id)
+
+
+def environment_of(
+    request: NotificationRequest | CancelRequest, default: Environment, served: tuple[Environment, ...]
+) -> Environment:
     environment = request.environment or default
     if environment not in served:
         raise invalid((FieldError(pointer="/environment", detail=f"this deployment serves {', '.join(served)}"),))
-    return Submission(request, environment, producer_of(user), _request_id(request, idempotency_key))
+    return environment
 
 
 def invalid(errors: tuple[FieldError, ...]) -> Problem:
@@ -79,12 +112,12 @@ def invalid(errors: tuple[FieldError, ...]) -> Problem:
     )
 
 
-def _request_id(request: NotificationRequest, idempotency_key: RequestId | None) -> str:
+def _given_id(request: NotificationRequest, idempotency_key: RequestId | None) -> str | None:
     """Two names of one thing: `request_id` in the body and the header `Idempotency-Key`."""
     if idempotency_key and request.request_id and idempotency_key != request.request_id:
         error = FieldError(pointer="/request_id", detail="differs from Idempotency-Key; give one of them, or both the same")
         raise invalid((error,))
-    return request.request_id or idempotency_key or new_request_id()
+    return request.request_id or idempotency_key
 
 
 class Intake:
@@ -92,13 +125,14 @@ class Intake:
         self._catalogue = resources.catalogue
         self._entrance = resources.entrance
         self._seen = resources.seen
+        self._notifications = resources.stores.notifications
 
     async def accept(self, submission: Submission, traceparent: str) -> Acceptance:
         """Raises `Problem`: 409 for another body under a known id, 422 for a type or template that is not there,
         503 when the broker did not acknowledge in time.
         """
         digest = body_hash(submission.request)
-        known = await self._seen.get(submission.environment, submission.notification_id)
+        known = await self._known(submission)
         if known is not None:
             IDEMPOTENCY_HITS.labels("http").inc()
             if known.body_hash != digest:
@@ -115,6 +149,21 @@ class Intake:
         await self._seen.remember(submission.environment, submission.notification_id, seen)
         return Acceptance(submission, position, replayed=False)
 
+    async def _known(self, submission: Submission) -> Seen | None:
+        """What came before under this id, as far as Redis or the row tell in time; route knows for certain."""
+        seen = await self._seen.get(submission.environment, submission.notification_id)
+        if seen is not None or submission.is_new_id:
+            return seen
+        try:
+            async with asyncio.timeout(_LOOK_AT_MOST_S):
+                row = await self._notifications.get(submission.environment, submission.notification_id)
+        except (Unavailable, TimeoutError) as error:
+            log.warning("row.not_read", reason=repr(error))
+            return None
+        if row is None:
+            return None
+        return Seen(row.producer, row.request_id, row.body_hash, Position.of(row.origin))
+
     def _check_names(self, request: NotificationRequest) -> None:
         """Route would refuse it too, by receipt; whoever waits for an answer hears it now."""
         try:
@@ -123,7 +172,7 @@ class Intake:
             raise invalid((FieldError(pointer=error.pointer, detail=error.detail),)) from error
 
     async def _submit(self, submission: Submission, traceparent: str) -> Position:
-        try:
+        with acknowledged(submission.request_id):
             accepted = await self._entrance.submit(
                 submission.request,
                 entrance="http",
@@ -133,17 +182,24 @@ class Intake:
                 correlation_id=correlation_id.get() or "",
                 traceparent=traceparent,
             )
-        except RecordTooLarge as error:
-            raise Problem(413, "Too large", str(error)) from error
-        except Unavailable as error:
-            log.warning("request.not_acknowledged", reason=str(error), request=submission.request_id)
-            raise Problem(
-                503,
-                "Outcome unknown",
-                "Kafka did not acknowledge in time, so the outcome is unknown. "
-                f"Repeat with request id {submission.request_id}: repeating is safe.",
-                type="outcome_unknown",
-                errors=[{"pointer": "/request_id", "detail": submission.request_id}],
-                headers={"Retry-After": "2"},
-            ) from error
         return accepted.position
+
+
+@contextmanager
+def acknowledged(request_id: str) -> Iterator[None]:
+    """Without the broker's acknowledgement the outcome is unknown, and saying so is the answer: 503."""
+    try:
+        yield
+    except RecordTooLarge as error:
+        raise Problem(413, "Too large", str(error)) from error
+    except Unavailable as error:
+        log.warning("request.not_acknowledged", reason=str(error), request=request_id)
+        raise Problem(
+            503,
+            "Outcome unknown",
+            "Kafka did not acknowledge in time, so the outcome is unknown. "
+            f"Repeat with request id {request_id}: repeating is safe.",
+            type="outcome_unknown",
+            errors=[{"pointer": "/request_id", "detail": request_id}],
+            headers={"Retry-After": "2"},
+        ) from error

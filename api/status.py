@@ -7,11 +7,14 @@ from typing import Any
 
 from api.wiring import ApiResources
 from infrastructure.redis.live import outcome_channel
+from infrastructure.resources import Stores
+from schemas.cancelling import Cancellation
 from schemas.deliveries import Delivery
+from schemas.events import Position
 from schemas.plan import Notification, PlannedDelivery, Unplanned
 from schemas.topics import Environment
 
-ENDED = {"SETTLED", "REJECTED"}
+ENDED = {"SETTLED", "REJECTED", "CANCELLED"}
 LOOK_AGAIN_S = 1.0
 
 
@@ -36,6 +39,7 @@ def status_of(notification: Notification, rows: Sequence[Delivery]) -> dict[str,
         "type": notification.plan.type,
         "status": "DELIVERING" if open_states else "SETTLED",
         "accepted_at": notification.accepted_at,
+        "cancelled_at": notification.cancelled_at,
         "counts": dict(counts),
         "deliveries": [_delivery(line, known, states) for line in notification.plan.lines],
     }
@@ -57,15 +61,19 @@ def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[st
     }
 
 
-def status_without_plan(environment: str, notification_id: str, note: Unplanned) -> dict[str, Any]:
-    """SCHEDULED with its time, or REJECTED with what is wrong where."""
+def status_without_plan(
+    environment: str, notification_id: str, note: Unplanned, cancellation: Cancellation | None
+) -> dict[str, Any]:
+    """SCHEDULED with its time, CANCELLED before that came, or REJECTED with what is wrong where."""
+    cancelled = note.status == "SCHEDULED" and cancellation is not None
     return {
         "notification_id": notification_id,
         "request_id": note.request_id,
         "environment": environment,
         "producer": note.producer,
-        "status": note.status,
+        "status": "CANCELLED" if cancelled else note.status,
         "accepted_at": note.at,
+        "cancelled_at": cancellation.cancelled_at if cancellation else None,
         "due_at": note.due_at,
         "reason": note.reason,
         "errors": [error.model_dump() for error in note.errors],
@@ -87,19 +95,22 @@ def timeline_of(notification: Notification, rows: Sequence[Delivery]) -> list[di
 
 def _place(origin: str) -> dict[str, Any] | None:
     """`topic/partition/offset` as its parts; a Redis stream or nothing gives None."""
-    parts = origin.rsplit("/", 2)
-    if len(parts) != 3:
+    try:
+        return Position.of(origin).model_dump()
+    except ValueError:
         return None
-    return {"topic": parts[0], "partition": int(parts[1]), "offset": int(parts[2])}
 
 
-async def read_status(resources: ApiResources, environment: Environment, notification_id: str) -> dict[str, Any] | None:
+async def read_status(stores: Stores, environment: str, notification_id: str) -> dict[str, Any] | None:
     """None while route has not read the request."""
-    notification = await resources.stores.notifications.get(environment, notification_id)
-    if notification is None:
-        note = await resources.stores.notifications.unplanned(environment, notification_id)
-        return status_without_plan(environment, notification_id, note) if note else None
-    return status_of(notification, await resources.stores.deliveries.of(environment, notification_id))
+    notification = await stores.notifications.get(environment, notification_id)
+    if notification is not None:
+        return status_of(notification, await stores.deliveries.of(environment, notification_id))
+    note, cancellation = await asyncio.gather(
+        stores.notifications.unplanned(environment, notification_id),
+        stores.notifications.cancellation(environment, notification_id),
+    )
+    return status_without_plan(environment, notification_id, note, cancellation) if note else None
 
 
 async def settled_within(
@@ -112,15 +123,15 @@ async def settled_within(
             resources.wakeups.listen(outcome_channel(environment, notification_id)) as changed,
         ):
             while True:
-                found = await read_status(resources, environment, notification_id)
+                found = await read_status(resources.stores, environment, notification_id)
                 if found is not None and found["status"] in ENDED:
                     return found
-                await _next(changed)
+                await next_wakeup(changed)
     except TimeoutError:
         return None
 
 
-async def _next(changed: asyncio.Queue[str]) -> None:
+async def next_wakeup(changed: asyncio.Queue[str]) -> None:
     """The next wake-up; one may be lost, so looking again now and then is part of it."""
     try:
         await asyncio.wait_for(changed.get(), LOOK_AGAIN_S)

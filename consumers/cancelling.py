@@ -41,15 +41,14 @@ class Canceller:
         """Afterwards every planned delivery has been asked to stop, and the answers stand in the notification's row."""
         lines = notification.plan.to_make
         answers = await asyncio.gather(*(self._stop(record, notification, line, traceparent) for line in lines))
-        await self._notify(notification.environment, notification.notification_id, tuple(answers))
+        environment, notification_id = notification.environment, notification.notification_id
+        await self._notifications.note_cancelled(environment, notification_id, answers)
+        await self._announcer.outcome_known(environment, notification_id)
         log.info("notification.cancelled", answers=sorted(each.answer for each in answers))
 
     async def nothing_planned(self, environment: str, notification_id: str) -> None:
         """It came before the request, or before its time: route will find the mark."""
-        await self._notify(environment, notification_id, ())
-
-    async def _notify(self, environment: str, notification_id: str, answers: tuple[CancelledDelivery, ...]) -> None:
-        await self._notifications.note_cancelled(environment, notification_id, answers)
+        await self._notifications.note_nothing_planned(environment, notification_id)
         await self._announcer.outcome_known(environment, notification_id)
 
     async def _stop(

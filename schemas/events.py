@@ -19,6 +19,12 @@ class Position(Record):
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
+    @classmethod
+    def of(cls, text: str) -> "Position":
+        """Raises `ValueError` for what is no `topic/partition/offset`."""
+        topic, partition, offset = text.rsplit("/", 2)
+        return cls(topic=topic, partition=int(partition), offset=int(offset))
+
 
 class StatusEvent(Record):
     """One thing that happened to a notification or to one of its deliveries.

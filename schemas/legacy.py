@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.requests import CHANNELS, MAX_REQUEST_BYTES, NotificationRequest, read_object
+from schemas.requests import CHANNELS, MAX_REQUEST_BYTES, CancelRequest, NotificationRequest, read_object
 from schemas.topics import ENVIRONMENTS
 
 SLACK_TARGET = "default"
@@ -88,7 +88,7 @@ def from_any(body: Mapping[str, Any]) -> dict[str, Any]:
     return dict(body)
 
 
-def from_stream(fields: Mapping[str, str]) -> NotificationRequest:
+def from_stream(fields: Mapping[str, str]) -> NotificationRequest | CancelRequest:
     """An entry of `notifications:{env}`: its `message`, or a whole request as JSON in `data` or `payload`."""
     _refuse_oversized(fields)
     wrapper = next((name for name in ("data", "payload") if name in fields), None)
@@ -97,6 +97,8 @@ def from_stream(fields: Mapping[str, str]) -> NotificationRequest:
         sources: tuple[Mapping[str, Any], ...] = (fields,)
     elif wrapper is not None:
         wrapped = _object(f"/{wrapper}", fields[wrapper])
+        if "cancel" in wrapped:
+            return CancelRequest.model_validate(wrapped)
         body = _wrapped({name: value for name, value in wrapped.items() if name not in _OWN_IDS})
         sources = (fields, wrapped)
     else:

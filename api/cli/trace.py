@@ -45,18 +45,16 @@ def trace(notification_id: Id, environment: Environment = "", as_json: Json = Fa
 async def _read(
     settings: "Settings", environment: str, notification_id: str
 ) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
-    from api.status import status_of, status_without_plan, timeline_of
+    from api.status import read_status, timeline_of
     from infrastructure.dynamo.client import open_dynamo
     from infrastructure.resources import Stores
 
     async with open_dynamo(settings) as dynamo:
         stores = Stores.on(dynamo)
+        status = await read_status(stores, environment, notification_id)
         notification = await stores.notifications.get(environment, notification_id)
-        if notification is None:
-            note = await stores.notifications.unplanned(environment, notification_id)
-            return (status_without_plan(environment, notification_id, note), []) if note else None
         rows = await stores.deliveries.of(environment, notification_id)
-        return status_of(notification, rows), timeline_of(notification, rows)
+        return (status, timeline_of(notification, rows) if notification else []) if status else None
 
 
 def _lines(status: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:

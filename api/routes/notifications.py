@@ -6,15 +6,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from api.auth import CurrentUser, requires
+from api.cancelling import Cancelling
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
-from api.intake import Acceptance, Intake, producer_of, read_submission
+from api.intake import Acceptance, Intake, environment_of, producer_of, read_request, submission_of
 from api.problems import Problem
 from api.status import read_status, settled_within, timeline_of
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from schemas.cloudevents import TRACEPARENT
-from schemas.requests import NotificationRequest
+from schemas.requests import CancelRequest, NotificationRequest
 from schemas.topics import Environment, group
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
@@ -39,10 +40,16 @@ async def send(
     idempotency_key: Annotated[str | None, Header(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")] = None,
     prefer: Annotated[str | None, Header(max_length=200)] = None,
 ) -> dict[str, Any]:
-    """Accepts a request: 202 once Kafka has it. With `Prefer: wait=5` (RFC 7240) 200 and the outcome, if known in time."""
-    settings = house.settings
-    body = await request.body()
-    submission = read_submission(body, idempotency_key, caller, settings.default_environment, settings.environments)
+    """Accepts a request: 202 once Kafka has it. With `Prefer: wait=5` (RFC 7240) 200 and the outcome, if known in time.
+
+    `{"cancel": "<request id>"}` takes back what the same caller sent under that id, as `/{id}/cancel` does.
+    """
+    served = house.settings.default_environment, house.settings.environments
+    asked = read_request(await request.body())
+    if isinstance(asked, CancelRequest):
+        taken_back = Cancelling(house, environment_of(asked, *served), producer_of(caller), asked.cancel)
+        return await _cancelled(taken_back, request, response)
+    submission = submission_of(asked, idempotency_key, caller, *served)
     acceptance = await Intake(house).accept(submission, request.headers.get(TRACEPARENT, ""))
     response.headers["Location"] = f"/api/v1/notifications/{submission.notification_id}?environment={submission.environment}"
     if acceptance.replayed:
@@ -87,7 +94,7 @@ def _seen_by(user: User, found: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _readable(house: ApiResources, user: User, environment: Environment, notification_id: str) -> dict[str, Any]:
-    found = await read_status(house, environment, notification_id)
+    found = await read_status(house.stores, environment, notification_id)
     if found is not None and _may_read(user, found):
         return _seen_by(user, found)
     seen = await house.seen.get(environment, notification_id) if found is None else None
@@ -96,6 +103,7 @@ async def _readable(house: ApiResources, user: User, environment: Environment, n
             "notification_id": notification_id,
             "request_id": seen.request_id,
             "environment": environment,
+            "producer": seen.producer,
             "status": "ACCEPTED",
             "position": seen.position.model_dump(),
             "counts": {},
@@ -111,6 +119,33 @@ def _not_known_yet(house: ApiResources, environment: Environment) -> Problem:
     detail = "No notification of yours has this id"
     detail += f"; route has {lag} requests still to read, it may be among them." if lag else "."
     return Problem(404, "Not found", detail, type="not_known_yet")
+
+
+@router.post("/{notification_id}/cancel", operation_id="cancelNotification")
+async def cancel(
+    notification_id: Annotated[str, _ID],
+    request: Request,
+    response: Response,
+    user: CurrentUser,
+    house: House,
+    environment: InEnvironment,
+) -> dict[str, Any]:
+    """Takes back what was sent. 200 with what became of each delivery: stopped, under_way, sent, recalled or ended.
+
+    202 when that is not known yet; ask again, or look at the notification.
+    """
+    found = await _readable(house, user, environment, notification_id)
+    own = found["producer"] == producer_of(user) and user.may("notifications:send")
+    if not own and not user.may("ops:write"):
+        raise Problem(403, "Forbidden", "Only who sent it, or an operator with ops:write, may take it back.")
+    taken_back = Cancelling(house, environment, found["producer"], found["request_id"])
+    return await _cancelled(taken_back, request, response)
+
+
+async def _cancelled(taken_back: Cancelling, request: Request, response: Response) -> dict[str, Any]:
+    carried_out, answer = await taken_back.cancel(request.headers.get(TRACEPARENT, ""))
+    response.status_code = 200 if carried_out else 202
+    return ok(answer, "Cancelled." if carried_out else "Accepted: it will be carried out; nothing new begins.")
 
 
 @router.get("/{notification_id}", operation_id="getNotification")

@@ -25,14 +25,14 @@ from infrastructure.redis.streams import FIRST, Entry, StreamGroup, consumer_nam
 from schemas.ids import entry_request_id, new_request_id
 from schemas.legacy import LOW_STOCK_CHANNEL, LOW_STOCK_STREAM, LegacyField, from_low_stock, from_stream, read_low_stock
 from schemas.outcomes import Unavailable
-from schemas.requests import NotificationRequest
+from schemas.requests import CancelRequest, NotificationRequest
 from schemas.topics import Environment
 
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 STANDS_STILL_S = 60
 
-ReadFields = Callable[[Mapping[str, str]], NotificationRequest]
+ReadFields = Callable[[Mapping[str, str]], NotificationRequest | CancelRequest]
 
 log = structlog.get_logger()
 

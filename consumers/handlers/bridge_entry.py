@@ -14,7 +14,7 @@ from infrastructure.ports import Publisher
 from schemas.legacy import LegacyField
 from schemas.outcomes import Unavailable
 from schemas.pointers import field_errors
-from schemas.requests import MAX_REQUEST_BYTES, EveryoneTarget, NotificationRequest
+from schemas.requests import MAX_REQUEST_BYTES, CancelRequest, EveryoneTarget, NotificationRequest
 from schemas.topics import Environment
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ class Incoming:
     source: str
     origin: str
     raw: Callable[[], bytes]  # asked only when it is refused: building it for every entry would cost throughput
-    read: Callable[[], NotificationRequest]
+    read: Callable[[], NotificationRequest | CancelRequest]
     fallback_id: str
 
 
@@ -43,7 +43,7 @@ class Copier:
     async def copy(self, incoming: Incoming) -> None:
         """Afterwards the request, or its quarantine record, is acknowledged by Kafka."""
         try:
-            await self._submit(incoming, self._admitted(incoming.read()))
+            await self._produce(incoming, incoming.read())
         except Unavailable:
             raise
         except ValueError as error:
@@ -53,23 +53,32 @@ class Copier:
             log.exception("bridge.crashed", origin=incoming.origin)
             await self._refuse(incoming, ValueError(type(error).__name__), reason=f"crash:{type(error).__name__}")
 
-    def _admitted(self, request: NotificationRequest) -> NotificationRequest:
+    def _refuse_privileged(self, request: NotificationRequest | CancelRequest) -> None:
         """Redis authenticates nobody, so it may not address everybody, nor another environment than its own."""
         if request.environment not in (None, self._environment):
             raise LegacyField("/environment", f"{request.environment} was said in a stream of {self._environment}")
-        if any(isinstance(target, EveryoneTarget) for target in request.to):
+        if isinstance(request, NotificationRequest) and any(isinstance(each, EveryoneTarget) for each in request.to):
             raise LegacyField("/to", "a broadcast is not accepted over Redis; use the HTTP API with notifications:broadcast")
-        return request
 
-    async def _submit(self, incoming: Incoming, request: NotificationRequest) -> None:
-        await self._entrance.submit(
-            request,
-            entrance="bridge",
-            environment=self._environment,
-            producer=self._producer,
-            request_id=request.request_id or incoming.fallback_id,
-            correlation_id=incoming.origin,
-        )
+    async def _produce(self, incoming: Incoming, request: NotificationRequest | CancelRequest) -> None:
+        self._refuse_privileged(request)
+        if isinstance(request, CancelRequest):
+            await self._entrance.cancel(
+                request.cancel,
+                entrance="bridge",
+                environment=self._environment,
+                producer=self._producer,
+                correlation_id=incoming.origin,
+            )
+        else:
+            await self._entrance.submit(
+                request,
+                entrance="bridge",
+                environment=self._environment,
+                producer=self._producer,
+                request_id=request.request_id or incoming.fallback_id,
+                correlation_id=incoming.origin,
+            )
         BRIDGE_ENTRIES.labels(self._environment, incoming.source, "accepted").inc()
 
     async def _refuse(self, incoming: Incoming, error: ValueError, *, reason: str) -> None:

@@ -73,6 +73,12 @@ class NotificationStore:
         key = {"notification_id": notification_id}
         await self._dynamo.update(NOTIFICATIONS.named(environment), key, {"cancel_answers": found})
 
+    async def note_nothing_planned(self, environment: str, notification_id: str) -> None:
+        """The cancellation came first. Whoever has planned it since writes the answers, so they are left alone."""
+        table, key = NOTIFICATIONS.named(environment), {"notification_id": notification_id}
+        with suppress(ConditionFailed):
+            await self._dynamo.update(table, key, {"cancel_answers": "[]"}, condition="attribute_not_exists(body_hash)")
+
     async def cancellation(self, environment: str, notification_id: str) -> Cancellation | None:
         """None when nobody cancelled it."""
         row = await self._dynamo.get(NOTIFICATIONS.named(environment), {"notification_id": notification_id})

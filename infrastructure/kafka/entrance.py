@@ -8,9 +8,9 @@ from infrastructure.metrics import PUBLISHED_MESSAGES
 from infrastructure.ports import Outgoing, Publisher
 from schemas import cloudevents, topics
 from schemas.events import Position
-from schemas.ids import notification_id
+from schemas.ids import new_request_id, notification_id
 from schemas.plan import people_named
-from schemas.requests import NotificationRequest
+from schemas.requests import CancelRequest, NotificationRequest
 from schemas.seal import seal
 from schemas.topics import Environment
 
@@ -24,6 +24,16 @@ class Accepted:
     notification_id: str
     request_id: str
     position: Position
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who a record is from, as its headers say it."""
+
+    producer: str
+    event_id: str
+    correlation_id: str
+    traceparent: str
 
 
 class Entrance:
@@ -48,16 +58,38 @@ class Entrance:
 
         The record may still land after `Unavailable`: repeat with the same request id.
         """
-        topic = topics.requests(environment, request.priority or "normal")
-        value = request.model_dump_json(exclude={"request_id"}, exclude_defaults=True).encode()
-        headers = cloudevents.event_headers(
-            cloudevents.REQUEST_TYPE, event_id=request_id, source=producer, time=datetime.now(UTC)
-        )
-        headers[cloudevents.CORRELATION_ID] = correlation_id
-        headers[cloudevents.TRACEPARENT] = cloudevents.traceparent_of({cloudevents.TRACEPARENT: traceparent})
-        headers[cloudevents.SEAL] = seal(self._key, topic, request_id, producer, value)
         people = people_named(request)
-        key = people[0] if people else request_id
-        position = await self._publisher.publish(Outgoing(topic, key, value, headers))
+        position = await self._publish(
+            topics.requests(environment, request.priority or "normal"),
+            people[0] if people else request_id,
+            request.model_dump_json(exclude={"request_id"}, exclude_defaults=True).encode(),
+            Sender(producer, request_id, correlation_id, traceparent),
+        )
         PUBLISHED_MESSAGES.labels(entrance, environment).inc()
         return Accepted(notification_id(environment, producer, request_id), request_id, position)
+
+    async def cancel(
+        self,
+        request_id: str,
+        *,
+        entrance: EntranceName,
+        environment: Environment,
+        producer: str,
+        correlation_id: str,
+        traceparent: str = "",
+    ) -> Accepted:
+        """Like `submit`, for taking back what this producer sent under that id. It overtakes what waits to be routed."""
+        value = CancelRequest(cancel=request_id).model_dump_json(exclude_defaults=True).encode()
+        sender = Sender(producer, new_request_id(), correlation_id, traceparent)
+        position = await self._publish(topics.requests(environment, "urgent"), request_id, value, sender)
+        PUBLISHED_MESSAGES.labels(entrance, environment).inc()
+        return Accepted(notification_id(environment, producer, request_id), request_id, position)
+
+    async def _publish(self, topic: str, key: str, value: bytes, sender: Sender) -> Position:
+        headers = cloudevents.event_headers(
+            cloudevents.REQUEST_TYPE, event_id=sender.event_id, source=sender.producer, time=datetime.now(UTC)
+        )
+        headers[cloudevents.CORRELATION_ID] = sender.correlation_id
+        headers[cloudevents.TRACEPARENT] = cloudevents.traceparent_of({cloudevents.TRACEPARENT: sender.traceparent})
+        headers[cloudevents.SEAL] = seal(self._key, topic, sender.event_id, sender.producer, value)
+        return await self._publisher.publish(Outgoing(topic, key, value, headers))

@@ -195,6 +195,9 @@ async def test_a_cancellation_is_found_by_the_plan_that_comes_after_it(shelves: 
     assert await shelves.notifications.cancellation("dev", notification.notification_id) is None
     assert await shelves.notifications.cancel("dev", notification.notification_id, NOON) is None
     assert await shelves.notifications.get("dev", notification.notification_id) is None
+    await shelves.notifications.note_nothing_planned("dev", notification.notification_id)
+    early = await shelves.notifications.cancellation("dev", notification.notification_id)
+    assert early == Cancellation(cancelled_at=NOON, deliveries=())
     stored = await shelves.notifications.put_if_absent(notification)
     assert (stored.cancelled_at, stored.plan) == (NOON, notification.plan)
     later = await shelves.notifications.cancel("dev", notification.notification_id, NOON + timedelta(hours=1))
@@ -205,6 +208,7 @@ async def test_a_cancellation_is_found_by_the_plan_that_comes_after_it(shelves: 
         ),
     )
     await shelves.notifications.note_cancelled("dev", notification.notification_id, answers)
+    await shelves.notifications.note_nothing_planned("dev", notification.notification_id)  # comes late: it is planned
     found = await shelves.notifications.cancellation("dev", notification.notification_id)
     assert found == Cancellation(cancelled_at=NOON, deliveries=answers)
 

@@ -97,6 +97,10 @@ class FakeNotifications(NotificationStore):
         key = (environment, notification_id)
         self.cancellations[key] = self.cancellations[key].model_copy(update={"deliveries": tuple(answers)})
 
+    async def note_nothing_planned(self, environment: str, notification_id: str) -> None:
+        if (environment, notification_id) not in self.rows:
+            await self.note_cancelled(environment, notification_id, ())
+
     async def cancellation(self, environment: str, notification_id: str) -> Cancellation | None:
         return self.cancellations.get((environment, notification_id))
 

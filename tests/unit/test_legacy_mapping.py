@@ -18,7 +18,7 @@ from schemas.legacy import (
     read_low_stock,
 )
 from schemas.pointers import field_errors
-from schemas.requests import NotificationRequest
+from schemas.requests import CancelRequest, NotificationRequest
 
 GATEWAY = {
     "notification_type": "email",
@@ -137,10 +137,20 @@ def test_a_wrapped_message_without_recipients_goes_to_slack_like_a_plain_one() -
 
 def test_request_id_goes_before_event_id_and_that_before_id() -> None:
     ids = {"id": "3", "event_id": "2", "request_id": "1"}
-    assert from_stream({"message": "m", **ids}).request_id == "1"
-    assert from_stream({"message": "m", "id": "3", "event_id": "2"}).request_id == "2"
-    assert from_stream({"message": "m", "id": "3", "event_id": ""}).request_id == "3"
-    assert from_stream({"message": "m"}).request_id is None
+    assert id_of({"message": "m", **ids}) == "1"
+    assert id_of({"message": "m", "id": "3", "event_id": "2"}) == "2"
+    assert id_of({"message": "m", "id": "3", "event_id": ""}) == "3"
+    assert id_of({"message": "m"}) is None
+
+
+def id_of(fields: dict[str, str]) -> str | None:
+    request = from_stream(fields)
+    assert isinstance(request, NotificationRequest)
+    return request.request_id
+
+
+def test_a_stream_entry_may_take_a_request_back() -> None:
+    assert from_stream({"data": '{"cancel": "r-1"}'}) == CancelRequest(cancel="r-1")
 
 
 @pytest.mark.parametrize(
