@@ -1,14 +1,17 @@
 """What a request becomes: its type and template looked up, its audience and addresses gathered, its plan made."""
 
+import asyncio
 from collections.abc import Mapping
 
 from consumers.arrivals import Arrival
+from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.contacts import EVERYONE, ContactStore
 from schemas.catalogue import Catalogue, Unresolved
 from schemas.events import FieldError
 from schemas.outcomes import Policy
 from schemas.plan import MAX_PLANNED, Plan, TooManyDeliveries, make_plan, people_named, recipients_of
 from schemas.requests import Channel, EveryoneTarget, NotificationRequest, TopicTarget
+from schemas.types import NotificationType
 
 
 class Refused(ValueError):
@@ -23,9 +26,12 @@ class Refused(ValueError):
 class Planner:
     """Reads what the pure rule of schemas/plan.py needs to know."""
 
-    def __init__(self, catalogue: Catalogue, contacts: ContactStore, policies: Mapping[Channel, Policy]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, contacts: ContactStore, caps: CapStore, policies: Mapping[Channel, Policy]
+    ) -> None:
         self._catalogue = catalogue
         self._contacts = contacts
+        self._caps = caps
         self._policies = policies
 
     async def plan(self, arrival: Arrival) -> Plan:
@@ -41,11 +47,22 @@ class Planner:
         contacts = await self._contacts.get_many(arrival.environment, people) if "email" in channels else {}
         recipients = recipients_of(request, audience, contacts)
         try:
-            return make_plan(
+            plan = make_plan(
                 arrival.notification_id, request, kind, template, recipients, arrival.accepted_at, self._policies
             )
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
+        return await self._within_caps(arrival, plan, kind) if kind.caps else plan
+
+    async def _within_caps(self, arrival: Arrival, plan: Plan, kind: NotificationType) -> Plan:
+        """Counted before the plan is stored, under the notification's id: planning it again counts nothing twice."""
+        reached = sorted({line.recipient for line in plan.to_make})
+        counts = (
+            self._caps.count(arrival.environment, each, kind.name, kind.caps, arrival.notification_id, arrival.accepted_at)
+            for each in reached
+        )
+        allowed = await asyncio.gather(*counts)
+        return plan.without({each for each, may in zip(reached, allowed, strict=True) if not may}, "capped")
 
     async def _audience(self, environment: str, request: NotificationRequest) -> list[str]:
         """Membership as of now, which the stored plan keeps."""

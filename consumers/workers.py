@@ -92,7 +92,7 @@ def _handler(name: str, resources: Resources, channels: dict[str, Channel]) -> H
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
-        planner = Planner(resources.catalogue, stores.contacts, resources.settings.delivery_policy)
+        planner = Planner(resources.catalogue, stores.contacts, stores.caps, resources.settings.delivery_policy)
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
         return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
     if name == "persist":

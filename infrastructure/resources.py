@@ -8,6 +8,7 @@ import httpx2
 from redis.asyncio import Redis
 
 from infrastructure.catalogue import load_catalogue
+from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
@@ -32,6 +33,7 @@ class Stores:
     inbox: InboxStore
     timers: TimerStore
     contacts: ContactStore
+    caps: CapStore
 
     @classmethod
     def on(cls, dynamo: Dynamo) -> "Stores":
@@ -41,6 +43,7 @@ class Stores:
             InboxStore(dynamo),
             TimerStore(dynamo),
             ContactStore(dynamo),
+            CapStore(dynamo),
         )
 
 

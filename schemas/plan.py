@@ -1,6 +1,6 @@
 """Who gets what on which channel: decided once, stored, and followed by every replay. Pure; time comes as an argument."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -43,6 +43,14 @@ class Plan(Record):
     @property
     def to_make(self) -> tuple[PlannedDelivery, ...]:
         return tuple(line for line in self.lines if line.skipped is None)
+
+    def without(self, recipients: Collection[str], reason: str) -> "Plan":
+        """The same plan with every delivery to these recipients skipped."""
+        changed = tuple(
+            line.model_copy(update={"skipped": reason}) if line.recipient in recipients and not line.skipped else line
+            for line in self.lines
+        )
+        return self.model_copy(update={"lines": changed})
 
     @property
     def skips(self) -> tuple[PlannedDelivery, ...]:

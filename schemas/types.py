@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.base import Value
+from schemas.caps import Cap
 from schemas.durations import Duration
 from schemas.outcomes import Policy
 from schemas.requests import Channel, Slug
@@ -29,7 +30,7 @@ class Template(Value):
 
 
 class NotificationType(Value):
-    """Binds a name to category, template, channels, priority, expiry and policies; pinned when a request is routed.
+    """Binds a name to category, template, channels, priority, expiry, policies and caps; pinned when a request is routed.
 
     `policy` says per channel what happens when nobody can tell whether an attempt went out; a channel it does not name
     keeps the deployment's DELIVERY_POLICY.
@@ -43,6 +44,7 @@ class NotificationType(Value):
     priority: Priority = "normal"
     expires_after: Duration | None = None
     policy: dict[Channel, Policy] = Field(default_factory=dict)
+    caps: tuple[Cap, ...] = Field(default=(), max_length=4)
 
     @property
     def pinned(self) -> str:

@@ -42,8 +42,9 @@ INBOX = Table(
 TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", expires=False)
+CAPS = Table("caps", "person", "scope")
 
-TABLES = (NOTIFICATIONS, DELIVERIES, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS)
+TABLES = (NOTIFICATIONS, DELIVERIES, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS, CAPS)
 
 
 async def create_tables(settings: Settings) -> None:

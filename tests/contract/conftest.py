@@ -9,6 +9,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
+from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
@@ -22,7 +23,7 @@ from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from tests.fakes.publisher import FakePublisher
-from tests.fakes.stores import FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
+from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Shelves:
     inbox: InboxStore
     timers: TimerStore
     contacts: ContactStore
+    caps: CapStore
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +49,12 @@ def moto_address() -> Iterator[str]:
 
 def _on(dynamo: Dynamo) -> Shelves:
     return Shelves(
-        NotificationStore(dynamo), DeliveryStore(dynamo), InboxStore(dynamo), TimerStore(dynamo), ContactStore(dynamo)
+        NotificationStore(dynamo),
+        DeliveryStore(dynamo),
+        InboxStore(dynamo),
+        TimerStore(dynamo),
+        ContactStore(dynamo),
+        CapStore(dynamo),
     )
 
 
@@ -72,7 +79,7 @@ def shelves(request: pytest.FixtureRequest) -> Shelves:
 
 def _shelves(request: pytest.FixtureRequest) -> Shelves:
     if request.param == "fake":
-        return Shelves(FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts())
+        return Shelves(FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts(), FakeCaps())
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.contacts import EVERYONE, ContactStore
 from infrastructure.dynamo.deliveries import (
     WAITING,
@@ -21,6 +22,7 @@ from infrastructure.dynamo.inbox import InboxStore, Standing, Withdrawal
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from schemas.cancelling import Cancellation, CancelledDelivery
+from schemas.caps import Cap, Counted, counted_with
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
@@ -302,3 +304,19 @@ class FakeContacts(ContactStore):
     async def members(self, environment: str, topic: str, limit: int) -> list[str]:
         self._outage.touch("contacts.members")
         return sorted(self._people.members.get((environment, topic), set()))[:limit]
+
+
+class FakeCaps(CapStore):
+    def __init__(self, outage: Outage | None = None) -> None:
+        self.counted: dict[tuple[str, str, str], tuple[Counted, ...]] = {}
+        self._outage = outage or Outage()
+
+    async def count(
+        self, environment: str, person: str, scope: str, caps: Sequence[Cap], notification_id: str, now: datetime
+    ) -> bool:
+        self._outage.write("caps.count")
+        key = (environment, person, scope)
+        after = counted_with(self.counted.get(key, ()), caps, notification_id, now)
+        if after is not None:
+            self.counted[key] = after
+        return after is not None

@@ -15,6 +15,7 @@ from consumers.leases import Leases
 from consumers.planning import Planner
 from consumers.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
+from schemas.caps import Cap
 from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.outcomes import CannotTell, Policy, ReadBack
@@ -26,6 +27,7 @@ from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.channel import RecordingChannel
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import (
+    FakeCaps,
     FakeContacts,
     FakeDeliveries,
     FakeInbox,
@@ -42,6 +44,7 @@ CATALOGUE = Catalogue.of(
     [
         NotificationType(name="order.shipped", template="order-shipped", channels=("in_app", "email")),
         NotificationType(name="empty"),
+        NotificationType(name="nudge", caps=(Cap(max=2, window=timedelta(hours=1)),), channels=("in_app", "email")),
     ],
     [Template(name="order-shipped", title="Order {{ order }}", body="Order {{ order }} is on its way.")],
 )
@@ -88,6 +91,7 @@ class Floor:
         self.inbox = FakeInbox(self.outage)
         self.timers = FakeTimers(self.outage)
         self.contacts = FakeContacts(self.outage)
+        self.caps = FakeCaps(self.outage)
         self.announcer = FakeAnnouncer()
         self.channel = RecordingChannel(*script)
         self.looks: list[ReadBack] = []
@@ -106,7 +110,7 @@ class Floor:
         return Route(
             Arrivals((b"k" * 32,), ()),
             self.notifications,
-            Planner(self.catalogue, self.contacts, self.policies),
+            Planner(self.catalogue, self.contacts, self.caps, self.policies),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
             self.timers,
             self.publisher,

@@ -117,6 +117,33 @@ async def test_what_expired_before_it_was_routed_is_handed_to_nobody() -> None:
     assert (floor.row.state, floor.row.reason, floor.is_routed) == ("EXPIRED", "deadline_passed", True)
 
 
+async def test_a_cap_skips_what_is_over_it_and_a_replay_counts_nothing_twice() -> None:
+    floor = Floor()
+    await floor.knows("ana", "ana@x.io")
+    for number in range(3):
+        nudge = a_request({"type": "nudge", "request_id": f"r-{number}"}, offset=number)
+        floor.publisher.fail_next(1)
+        with pytest.raises(Unavailable):
+            await floor.route.handle(nudge)
+        await floor.route.handle(nudge)
+    plans = [row.plan for row in floor.notifications.rows.values()]
+    assert [len(plan.to_make) for plan in plans] == [2, 2, 0], "a notification counts once, whatever its channels"
+    assert {line.skipped for line in plans[-1].lines} == {"capped"}
+    assert floor.receipts()[-1]["counts"] == {"PLANNED": 0, "SKIPPED": 2}
+
+
+async def test_a_count_whose_plan_was_never_stored_is_used_by_the_replay() -> None:
+    floor = Floor()
+    floor.outage.failing["notifications.put"] = 5
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await floor.route.handle(a_request({"type": "nudge"}))
+    await floor.route.handle(a_request({"type": "nudge"}))
+    assert len(floor.notification.plan.to_make) == 1
+    [counted] = floor.caps.counted.values()
+    assert len(counted) == 1
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"chanels": []}, "invalid", "/chanels"),
     ({"type": "gone"}, "unknown_type", "/type"),
