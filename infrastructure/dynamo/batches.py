@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from infrastructure.metrics import STORE_ITEMS
 from schemas.outcomes import Unavailable
@@ -29,6 +29,7 @@ class _Waiting:
     table: str
     item: Wire
     key: tuple[str, ...]
+    verb: Literal["Get", "Put", "Delete"]
     done: "asyncio.Future[Wire | None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -110,10 +111,13 @@ class Batches:
         self._writes = _Lane(_MOST_WRITTEN, self._write)
 
     async def get(self, table: str, key: Wire) -> Wire | None:
-        return await self._reads.add(_Waiting(table, key, tuple(key)))
+        return await self._reads.add(_Waiting(table, key, tuple(key), "Get"))
 
     async def put(self, table: str, item: Wire, key: tuple[str, ...]) -> None:
-        await self._writes.add(_Waiting(table, item, key))
+        await self._writes.add(_Waiting(table, item, key, "Put"))
+
+    async def delete(self, table: str, key: Wire) -> None:
+        await self._writes.add(_Waiting(table, key, tuple(key), "Delete"))
 
     async def _read(self, batch: list[_Waiting]) -> None:
         asked: dict[str, Any] = {}
@@ -138,7 +142,8 @@ class Batches:
         STORE_ITEMS.labels("BatchWriteItem").inc(len(batch))
         asked: dict[str, Any] = {}
         for wanted in batch:
-            asked.setdefault(wanted.table, []).append({"PutRequest": {"Item": wanted.item}})
+            what = "Item" if wanted.verb == "Put" else "Key"
+            asked.setdefault(wanted.table, []).append({f"{wanted.verb}Request": {what: wanted.item}})
         for wait in _waits():
             answer = await self._call("BatchWriteItem", {"RequestItems": asked})
             if not (asked := answer.get("UnprocessedItems") or {}):

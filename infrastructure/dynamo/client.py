@@ -129,8 +129,9 @@ class Dynamo:
             payload |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         return decode((await self._conditional("UpdateItem", payload)).get("Attributes"))
 
-    async def delete(self, table: str, key: Item) -> None:
-        await self.call("DeleteItem", {"TableName": table, "Key": encode(key)})
+    async def delete_soon(self, table: str, key: Item) -> None:
+        """Joined with the other writes of the moment; returns when it is gone, also when it was never there."""
+        await self._batches.delete(table, encode(key))
 
     async def query(
         self,

@@ -38,7 +38,7 @@ class TimerStore:
 
     async def delete(self, timer: Timer) -> None:
         key = {"shard_key": f"{timer.environment}#{timer.shard}", "due": timer.order}
-        await self._dynamo.delete(TIMERS.named(timer.environment), key)
+        await self._dynamo.delete_soon(TIMERS.named(timer.environment), key)
 
     async def lease(self, environment: str, shard: int, owner: str, seen: int | None, now: datetime) -> tuple[bool, int]:
         """Takes or renews a shard; (mine, version). Another's lease is taken over by naming the version seen unchanged."""
