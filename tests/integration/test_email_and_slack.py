@@ -267,7 +267,7 @@ async def test_what_a_worker_died_over_is_taken_over_after_its_lease_and_not_bef
     assert accepted([first, second]) == [True, True], "at least once: the double that is named in the README"
     assert moment(second) >= claimed.updated_at + settings.delivery_lease
     assert row.claim_token != claimed.claim_token
-    assert row.attempt == 0, "the death of a worker uses up no attempt"
+    assert (row.attempt, row.doubtful) == (1, True), "it counts: what kills its workers again and again is given up"
 
 
 def moment(call: dict[str, Any]) -> datetime:
