@@ -34,8 +34,8 @@ class HandlerBuriesEverything(Exception):
 
     def __init__(self, group: str) -> None:
         super().__init__(
-            f"{group} stopped: its handler crashed on every record and nobody's got through. What was buried lies in quarantine, "
-            "the rest waits in Kafka: find handler.crashed in the log, repair the cause, start the worker again."
+            f"{group} stopped: its handler crashed on every record and nobody's got through. What was buried lies in "
+            "quarantine, the rest waits in Kafka: find handler.crashed in the log, repair the cause, start the worker again."
         )
 
 
