@@ -86,18 +86,18 @@ def test_a_process_whose_handler_buries_everything_ends_with_a_sentence(monkeypa
     assert "dev.persist stopped: its handler crashed on every record" in ended.output + str(ended.exception)
 
 
+class FakeTimer:
+    def __init__(self, after_s: float, end: Callable[[], None], started: "list[FakeTimer]") -> None:
+        self.after_s, self.end, self.daemon, self._started = after_s, end, False, started
+
+    def start(self) -> None:
+        self._started.append(self)
+
+
 def test_a_process_that_cannot_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Timer] = []
-
-    class Timer:
-        def __init__(self, after_s: float, end: Callable[[], None]) -> None:
-            self.after_s, self.end, self.daemon = after_s, end, False
-
-        def start(self) -> None:
-            started.append(self)
-
+    started: list[FakeTimer] = []
+    monkeypatch.setattr(threading, "Timer", lambda after_s, end: FakeTimer(after_s, end, started))
     codes: list[int] = []
-    monkeypatch.setattr(threading, "Timer", Timer)
     monkeypatch.setattr(os, "_exit", codes.append)
     process._end_for_certain(33.0)
     [timer] = started
