@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx2
 import pytest
@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from consumers import __main__ as process
 from consumers.health import health_app
 from consumers.workers import Named
-from infrastructure.kafka.consuming import member as member_module
 from infrastructure.kafka.consuming.member import HandlerBuriesEverything
 from infrastructure.kafka.quarantine import QuarantinedGaps
 from infrastructure.ports import Gap
@@ -22,16 +21,11 @@ from tests.fakes.log import FakeBroker
 from tests.fakes.publisher import FakePublisher
 from tests.unit.workshop import GROUP, Worker, produced
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(member_module, "POLL_S", 0.01)
-    monkeypatch.setattr(member_module, "BOOKS_EVERY_S", 0.0)
-    yield
+pytestmark = pytest.mark.usefixtures("quick_worker")
 
 
 @pytest_asyncio.fixture
-async def worker() -> AsyncIterator[Worker]:
+async def worker(quick_worker: None) -> AsyncIterator[Worker]:
     async with Worker(FakeBroker({"orders": 1}), handler_stuck_s=0.2) as started:
         yield started
 

@@ -6,5 +6,5 @@
     assignments.py the books: who may commit what, under which assignment (pure), on watermark.py
     settling.py    one record to its end: handled, held or buried; burial_limit.py says when to stop (pure)
     budgets.py     how much may be under way per priority, on lanes.py (order per key)
-    stalls.py      when silence is a stall (pure)
+    watch.py       a client seen from outside; stalls.py says when silence is a stall (pure)
 """

@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from infrastructure.kafka.connection import connection
+from infrastructure.kafka.consuming.budgets import WAITING_PER_PLACE
 from infrastructure.kafka.consuming.port import ClientFailed, CommitRefused, Listener, LogClient, Partition, Tenure
 from infrastructure.ports import Received
 from infrastructure.settings import Settings
@@ -42,6 +43,8 @@ class AiokafkaClient(ConsumerRebalanceListener, LogClient):  # type: ignore[misc
         # two clients of one name cannot be told apart in a broker's log
         parameters = connection(settings) | {"client_id": f"{settings.kafka_client_id}.{group}.{uuid.uuid4().hex[:8]}"}
         self._topics = tuple(kafka_topics)
+        # no more at once than a priority may have waiting: what was taken in has to be drained again
+        self._most = min(MAX_RECORDS, settings.worker_concurrency * WAITING_PER_PLACE)
         self._consumer = AIOKafkaConsumer(
             **parameters,
             group_id=group,
@@ -72,7 +75,7 @@ class AiokafkaClient(ConsumerRebalanceListener, LogClient):  # type: ignore[misc
     async def poll(self, wait_s: float) -> Mapping[Partition, Sequence[Received]]:
         with _failing():
             self._look_at_the_fetcher()
-            batch = await self._consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=MAX_RECORDS)
+            batch = await self._consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=self._most)
         if not batch:
             return {}
         # aiokafka may give out records of a new assignment before it has told the listener of it

@@ -82,7 +82,7 @@ class GroupConsumer:
             )
         books, positions = member.books, member.positions()
         partitions = {
-            f"{tp.topic}/{tp.number}": PartitionHealth(positions.get(tp), member.ends.get(tp), committed)
+            f"{tp.topic}/{tp.number}": PartitionHealth(positions.get(tp), member.watch.ends.get(tp), committed)
             for tp, committed in sorted(books.committed_at().items())
         }
         return Health(

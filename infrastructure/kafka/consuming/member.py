@@ -14,7 +14,7 @@ from infrastructure.kafka.consuming.deadlines import within
 from infrastructure.kafka.consuming.gaps import explain
 from infrastructure.kafka.consuming.port import ClientFailed, CommitRefused, LogClient, Partition, Tenure
 from infrastructure.kafka.consuming.settling import Settler, Work
-from infrastructure.kafka.consuming.stalls import StallWatch
+from infrastructure.kafka.consuming.watch import Watch
 from infrastructure.ports import GapLog, Gate, Handler, Received
 from schemas.outcomes import Unavailable
 from schemas.topics import PRIORITIES, Priority, priority_of
@@ -25,8 +25,6 @@ POLL_S = 0.25
 BOOKS_EVERY_S = 0.5
 ANSWER_S = 5.0  # what one question to the broker may take
 STOP_S = 5.0
-_LOOKS_PER_STALL = 12
-_LOOK_MOST_S = 5.0
 
 
 class HandlerBuriesEverything(Exception):
@@ -69,22 +67,20 @@ class Member:
         self._gaps = gaps
         self._failure: Exception | None = None
         self._settling_books = asyncio.Lock()
-        self._joined_at = time.monotonic()
         self.books = Assignments()
         self.settler = Settler(terms.group, handler, limit, self._finished)
         self.lanes: Budgets[Work] = Budgets(self.settler.settle, terms.concurrency)
-        self.stalls = StallWatch(terms.stall_s)
-        self.ends: dict[Partition, int] = {}
+        self.watch = Watch(client, stall_s=terms.stall_s, rejoin_s=terms.rejoin_s, answer_s=ANSWER_S)
         self.held_back: frozenset[Partition] = frozenset()
         self.crowded: frozenset[Priority] = frozenset()
-        self.progress_at = self.turned_at = self._polled_at = self._answered_at = time.monotonic()
+        self.progress_at = self.turned_at = time.monotonic()
         self._ready = ready
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until it is told to stop; raises what this client cannot go on with. Leaves the group either way."""
         tasks = [
             asyncio.create_task(self._poll_for_ever()),
-            asyncio.create_task(self._watch()),
+            asyncio.create_task(self._watch_for_ever()),
             asyncio.create_task(_until(stopping)),
         ]
         try:
@@ -106,9 +102,9 @@ class Member:
             self._hold_back()
             for partition, records in (await self._client.poll(POLL_S)).items():
                 self.take(partition, records)
-            self._polled_at = self.turned_at = time.monotonic()
+            self.watch.polled_at = self.turned_at = time.monotonic()
             self._check()
-            if self._polled_at - books_at >= BOOKS_EVERY_S:
+            if self.turned_at - books_at >= BOOKS_EVERY_S:
                 await self.settle_books()
                 books_at = time.monotonic()
 
@@ -201,7 +197,6 @@ class Member:
     async def assigned(self, tenure: Tenure) -> None:
         self.books.assign(tenure)
         self.held_back = frozenset()
-        self.ends = {}
         self._ready.set()
         log.info("partitions.assigned", group=self._terms.group, partitions=len(tenure.partitions), epoch=self.books.epoch)
 
@@ -226,36 +221,11 @@ class Member:
         except (ClientFailed, TimeoutError) as error:
             log.warning("consumer.stop_abandoned", group=group, error=repr(error))
 
-    # -- the watch: a poll that hangs cannot see that it hangs
-
-    async def _watch(self) -> None:
-        every_s = min(_LOOK_MOST_S, self._terms.stall_s / _LOOKS_PER_STALL)
+    async def _watch_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(self.watch.every_s)
             self.turned_at = time.monotonic()
-            await self._look_for_silence()
-
-    async def _look_for_silence(self) -> None:
-        now, patience_s = time.monotonic(), self._terms.stall_s + self._terms.rejoin_s
-        if now - self._polled_at > patience_s:
-            raise ClientFailed(f"stalled: its poll has not returned for {now - self._polled_at:.0f} s")
-        if self._client.joined:
-            self._joined_at = now
-        elif now - self._joined_at > patience_s:
-            raise ClientFailed(f"stalled: left the group {now - self._joined_at:.0f} s ago and did not rejoin")
-        if not self.books.is_open or not self.books.held:
-            return
-        try:
-            self.ends = dict(await within(ANSWER_S, self._client.log_ends(self.books.held)))
-        except (ClientFailed, TimeoutError) as error:
-            if now - self._answered_at > self._terms.stall_s:
-                raise ClientFailed(f"stalled: no answer for {now - self._answered_at:.0f} s: {error!r}") from error
-            return
-        self._answered_at = time.monotonic()
-        standing = self.stalls.look(self._answered_at, self._client.positions(), self.ends, self.held_back)
-        if standing:
-            names = ", ".join(f"{tp.topic}/{tp.number}" for tp in standing)
-            raise ClientFailed(f"stalled: records wait and none was fetched for {self._terms.stall_s:g} s: {names}")
+            await self.watch.look(self.books.held if self.books.is_open else (), self.held_back)
 
 
 async def _until(event: asyncio.Event) -> None:
