@@ -210,16 +210,19 @@ class Member:
     async def _leave(self) -> None:
         """Drain, commit, leave; a client that does not let go is left behind (aio-libs/aiokafka#773)."""
         self.books.close()
-        group = self._terms.group
         try:
             await self._drain()
         except (ClientFailed, TimeoutError) as error:
-            log.warning("consumer.last_commit_failed", group=group, error=repr(error))
-        self.books.forget()
+            log.warning("consumer.last_commit_failed", group=self._terms.group, error=repr(error))
+        finally:
+            self.books.forget()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
         try:
             await within(STOP_S, self._client.stop())
         except (ClientFailed, TimeoutError) as error:
-            log.warning("consumer.stop_abandoned", group=group, error=repr(error))
+            log.warning("consumer.stop_abandoned", group=self._terms.group, error=repr(error))
 
     async def _watch_for_ever(self) -> None:
         while True:
