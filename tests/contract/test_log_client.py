@@ -186,22 +186,24 @@ async def test_a_rebalance_revokes_lets_commit_and_assigns_anew(log: Log, opened
     await polled(client, 2)
     old = told.generation
     told.before_it_goes = lambda: client.commit(old, {Partition(log.topic, 0): 2})
-    second, told_second = log.client(), Told()
     polling = asyncio.create_task(polled(client, 10_000))
-    async with asyncio.timeout(30):
-        await second.start(told_second)
-        while len(told.tenures) < 2 or told.generation != told_second.generation:
-            await asyncio.sleep(0.05)
-    assert told.revoked_times >= 1
-    assert told.tenures[-1].partitions.isdisjoint(told_second.tenures[-1].partitions)
-    assert len(told.tenures[-1].partitions | told_second.tenures[-1].partitions) == 2
-    assert (await second.committed([Partition(log.topic, 0)])) == {Partition(log.topic, 0): 2}
-    told.before_it_goes = None
-    with pytest.raises(CommitRefused):
-        await client.commit(old, {Partition(log.topic, 0): 1})
-    assert (await second.committed([Partition(log.topic, 0)])) == {Partition(log.topic, 0): 2}
-    polling.cancel()
-    await second.stop()
+    second, told_second = log.client(), Told()
+    try:
+        async with asyncio.timeout(30):
+            await second.start(told_second)
+            while len(told.tenures) < 2 or told.generation != told_second.generation:
+                await asyncio.sleep(0.05)
+        assert told.revoked_times >= 1
+        assert told.tenures[-1].partitions.isdisjoint(told_second.tenures[-1].partitions)
+        assert len(told.tenures[-1].partitions | told_second.tenures[-1].partitions) == 2
+        assert (await second.committed([Partition(log.topic, 0)])) == {Partition(log.topic, 0): 2}
+        told.before_it_goes = None
+        with pytest.raises(CommitRefused):
+            await client.commit(old, {Partition(log.topic, 0): 1})
+        assert (await second.committed([Partition(log.topic, 0)])) == {Partition(log.topic, 0): 2}
+    finally:
+        polling.cancel()
+        await second.stop()
 
 
 async def test_a_client_knows_whether_it_is_in_the_group(log: Log) -> None:
