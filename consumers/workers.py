@@ -19,7 +19,8 @@ from consumers.reporting import Reporter
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
 from infrastructure.channels import open_channels
-from infrastructure.kafka.consumer import GroupConsumer
+from infrastructure.kafka.consuming.consumer import GroupConsumer
+from infrastructure.kafka.quarantine import QuarantinedGaps
 from infrastructure.kafka.sealing import SealingPublisher
 from infrastructure.ports import Channel, Handler
 from infrastructure.resources import Resources, seal_keys
@@ -72,7 +73,8 @@ def _worker(name: str, environment: Environment, resources: Resources, channels:
     if name != "route":  # route reads what the world writes, the others only what our own workers wrote
         handler = Sealed(handler, seal_keys(resources.settings), resources.publisher)
     group = topics.group(environment, name)
-    return GroupConsumer(resources.settings, group, topics.subscription(environment, name), handler)
+    gaps = QuarantinedGaps(resources.publisher)
+    return GroupConsumer(resources.settings, group, topics.subscription(environment, name), handler, gaps=gaps)
 
 
 def _bridge(environment: Environment, resources: Resources) -> Bridge:

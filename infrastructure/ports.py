@@ -52,6 +52,36 @@ class Handler(Protocol):
         """Puts away a record that crashed the handler again and again, with its bytes and the reason."""
 
 
+class Gate(Protocol):
+    """What a worker waits for before it takes in more, for example a provider that is out."""
+
+    def closed_for_s(self) -> float:
+        """How long it stays closed as far as is known; 0 is open. Asked several times a second, so it asks nobody."""
+
+
+class AlwaysOpen:
+    """The gate of a worker that waits for nothing."""
+
+    def closed_for_s(self) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Offsets of a Kafka topic that were deleted before the group could read them, without `end`."""
+
+    group: str
+    topic: str
+    partition: int
+    first: int
+    end: int
+
+
+class GapLog(Protocol):
+    async def record(self, gap: Gap) -> None:
+        """Returns when it is where operators look; raises `Unavailable` otherwise. Recording twice does no harm."""
+
+
 @dataclass(frozen=True)
 class Content:
     """What a person reads, rendered."""

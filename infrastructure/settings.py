@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     raw_producers: CommaSeparated = ()
     kafka_produce_timeout_s: float = Field(default=5.0, gt=0)
     kafka_session_timeout_s: float = Field(default=10.0, ge=6)
+    kafka_stall_s: float = Field(default=60.0, gt=0)
 
     # DynamoDB (credentials and AWS_ENDPOINT_URL_DYNAMODB are read as boto3 reads them)
     aws_region: str = "eu-central-1"
@@ -108,6 +109,8 @@ class Settings(BaseSettings):
     # workers
     worker_concurrency: int = Field(default=64, ge=1)
     drain_timeout_s: float = Field(default=20.0, gt=0)
+    handler_stuck_s: float = Field(default=300.0, gt=0)
+    burial_limit: int = Field(default=50, ge=1)
     worker_port: int = Field(default=0, ge=0, le=65535)
 
     # the Redis bridge

@@ -4,15 +4,17 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from infrastructure.ports import Outgoing
+from infrastructure.ports import Gap, Outgoing, Publisher
 from schemas import topics
 from schemas.base import iso
-from schemas.events import FieldError
+from schemas.events import FieldError, Position
 
 REASON = "x-dlq-reason"
 ORIGIN = "x-dlq-origin"
 ERRORS = "x-dlq-errors"
 AT = "x-dlq-at"
+GAP_FROM = "x-dlq-gap-from"
+GAP_TO = "x-dlq-gap-to"
 
 
 def quarantine_record(
@@ -36,3 +38,25 @@ def quarantine_record(
         AT: iso(datetime.now(UTC)),
     }
     return Outgoing(topics.quarantine(environment), key, value, found)
+
+
+class QuarantinedGaps:
+    """What retention deleted before its group could read it, as a record without a value where operators look."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def record(self, gap: Gap) -> None:
+        """Offsets from `x-dlq-gap-from` up to, but not with, `x-dlq-gap-to` are gone."""
+        count = gap.end - gap.first
+        await self._publisher.publish(
+            quarantine_record(
+                topics.environment_of(gap.topic),
+                key=None,
+                value=None,
+                headers=[(GAP_FROM, b"%d" % gap.first), (GAP_TO, b"%d" % gap.end)],
+                origin=str(Position(topic=gap.topic, partition=gap.partition, offset=gap.first)),
+                reason="gap",
+                detail=[FieldError(pointer="", detail=f"{count} records were deleted before {gap.group} could read them")],
+            )
+        )

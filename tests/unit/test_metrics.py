@@ -24,6 +24,11 @@ NAMES = {
     "carillon_consumer_lag",
     "carillon_consumer_lag_seconds",
     "carillon_worker_in_flight",
+    "carillon_worker_oldest_in_flight_seconds",
+    "carillon_worker_held",
+    "carillon_worker_paused",
+    "carillon_clients_replaced_total",
+    "carillon_stopped_burying_total",
     "carillon_live_connections",
 }
 # what the client library brings along

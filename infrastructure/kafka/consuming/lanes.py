@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 Work = TypeVar("Work")
 
+_ABANDON_S = 2.0
+
 
 class Lanes(Generic[Work]):
     """Work of one key waits for the work before it; work of other keys does not."""
@@ -35,11 +37,12 @@ class Lanes(Generic[Work]):
         return not moving
 
     async def abandon(self) -> None:
-        """Cancels what still moves: its records stay uncommitted and come again."""
+        """Cancels what still moves: its records stay uncommitted and come again. A step that will not end is left behind."""
         moving = set(self._tasks)
         for task in moving:
             task.cancel()
-        await asyncio.gather(*moving, return_exceptions=True)
+        if moving:
+            await asyncio.wait(moving, timeout=_ABANDON_S)
         self._lanes.clear()
 
     async def _drive(self, key: Hashable) -> None:
