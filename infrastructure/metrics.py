@@ -12,6 +12,8 @@ API_REQUEST_DURATION = Histogram(
 PUBLISHED_MESSAGES = Counter("published_messages", "Requests acknowledged by Kafka", ["entrance", "environment"])
 IDEMPOTENCY_HITS = Counter("idempotency_hits", "Requests that were known already", ["entrance"])
 DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled", ["channel", "state"])
+PROVIDER_CALLS = Counter("carillon_provider_calls", "Calls of a provider by what came of them", ["provider", "outcome"])
+PROVIDER_OUT = Gauge("carillon_provider_out", "1 while a provider is left alone after failures in a row", ["provider"])
 LATE_RESULTS = Counter(
     "carillon_late_results", "Outcomes that came after their claim was lost; kept in the history", ["channel"]
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.deliveries import DeliveryRecord
 from schemas.events import Position
@@ -92,14 +92,27 @@ class Content:
     url: str | None = None
 
 
-class Channel(Protocol):
-    """An adapter to one provider: says what happened and decides nothing."""
+class Provider(Protocol):
+    """An adapter to one of a channel's providers: says what happened and decides nothing."""
 
     @property
     def name(self) -> str: ...
 
+    @property
+    def channel(self) -> str: ...
+
+    def destination(self, address: str) -> str | None:
+        """Where a call for this address ends up (a mail domain, a channel); None when this provider does not serve it."""
+
     async def send(self, delivery: DeliveryRecord, address: str, content: Content) -> Outcome:
         """One attempt, no retry inside, bounded by the provider time-out."""
+
+
+@runtime_checkable
+class ReadsBack(Protocol):
+    """A provider that can be asked what became of an attempt."""
+
+    async def look(self, delivery: DeliveryRecord, address: str, since: datetime) -> ReadBack: ...
 
 
 class Sender(Protocol):

@@ -26,6 +26,7 @@ QUICK = {
     "DELIVERY_LEASE_S": "6",
     "PROVIDER_TIMEOUT_S": "2",
     "RETRY_SCHEDULE_S": "0.2,0.4,0.8",
+    "BREAKER_OPEN_S": "1",
     "BRIDGE_IDLE_TAKEOVER_S": "1",
     "DRAIN_TIMEOUT_S": "10",
     "API_TOKEN": "a-token-for-tests",

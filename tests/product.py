@@ -24,6 +24,7 @@ def product_variables(addresses: Addresses, folder: Path) -> dict[str, str]:
         identity_provider=any_free_port(),
         sandbox=any_free_port(),
         sandbox_smtp=any_free_port(),
+        sandbox_backup_smtp=any_free_port(),
         workers=any_free_port(),
     )
     kept = {"APP_SECRET_KEY": "k" * 64, "AUTH0_CLIENT_SECRET": "s" * 64}

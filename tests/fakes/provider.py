@@ -1,4 +1,4 @@
-"""A channel that remembers what it was given and answers from a script."""
+"""A provider that remembers what it was given and answers from a script."""
 
 import asyncio
 
@@ -7,17 +7,21 @@ from schemas.deliveries import DeliveryRecord
 from schemas.outcomes import Outcome, Sent
 
 
-class RecordingChannel:
+class RecordingProvider:
     """Answers the script's outcomes in turn (or crashes), then always `Sent`; waits while it is closed."""
 
-    name = "email"
+    channel = "email"
 
-    def __init__(self, *script: Outcome | Exception) -> None:
+    def __init__(self, *script: Outcome | Exception, name: str = "recording") -> None:
+        self.name = name
         self.script = list(script)
         self.sent: list[tuple[DeliveryRecord, str, Content]] = []
         self.called = asyncio.Event()
         self.open = asyncio.Event()
         self.open.set()
+
+    def destination(self, address: str) -> str | None:
+        return address.rpartition("@")[2]
 
     async def send(self, delivery: DeliveryRecord, address: str, content: Content) -> Outcome:
         self.sent.append((delivery, address, content))
