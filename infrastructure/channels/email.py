@@ -90,32 +90,29 @@ class SmtpProvider:
             return Dead("address_unusable")
         client = self._client()
         try:
-            return await self._transmit(client, message, address)
-        finally:
-            client.close()
-
-    async def _transmit(self, client: aiosmtplib.SMTP, message: EmailMessage, address: str) -> Outcome:
-        """Before DATA nothing can have been taken; after the final dot nobody can tell (RFC 5321 section 4.5.3.2.6)."""
-        try:
             await client.connect()
             await client.ehlo()
         except aiosmtplib.SMTPResponseException as error:
             return Retry(f"smtp_{error.code}")  # a greeting or a login refused: it says nothing about this message
         except (aiosmtplib.SMTPException, OSError) as error:
             return Retry(type(error).__name__)
+        else:
+            return await self._hand_over(client, message, address)
+        finally:
+            client.close()
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, message: EmailMessage, address: str) -> Outcome:
+        """Before DATA nothing can have been taken; after the final dot nobody can tell (RFC 5321 section 4.5.3.2.6)."""
+        begun = False
         try:
             await client.mail(parseaddr(self._sender)[1])
             await client.rcpt(address)
-        except aiosmtplib.SMTPResponseException as error:
-            return read_reply(error)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            return Retry(type(error).__name__)
-        try:
+            begun = True
             response = await client.data(message.as_bytes())
         except aiosmtplib.SMTPResponseException as error:
             return read_reply(error)
         except (aiosmtplib.SMTPException, OSError) as error:
-            return read_failure(error)
+            return read_failure(error) if begun else Retry(type(error).__name__)
         return Sent(answer=f"250 {response.message}"[:200])
 
     def _client(self) -> aiosmtplib.SMTP:
