@@ -27,6 +27,11 @@ def derived_id(prefix: str, *parts: str) -> str:
     return prefix + base64.b32encode(hashlib.sha256(compact).digest()[:16]).decode().rstrip("=").lower()
 
 
+def derived_endpoint(address: str) -> str:
+    """The same section: an address that came with the request is an endpoint by its hash."""
+    return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]
+
+
 @dataclass(frozen=True)
 class Expected:
     """One delivery that a request asked for. Without an address its effect is an inbox item, else a provider's call."""

@@ -8,8 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from schemas.ids import delivery_id, notification_id
-from tests.faults.ledger_check import Call, Commit, Dump, Expected, ProducerLedger, Row, check, derived_id, read_calls
+from schemas.ids import delivery_id, endpoint_of, notification_id
+from tests.faults.ledger_check import (
+    Call,
+    Commit,
+    Dump,
+    Expected,
+    ProducerLedger,
+    Row,
+    check,
+    derived_endpoint,
+    derived_id,
+    read_calls,
+)
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 MAIL = Expected("dlv_mail", "ntf_1", "ana@example.com")
@@ -156,3 +167,4 @@ def test_the_recipe_written_down_here_is_the_products(
     prefix: str, recipe: Callable[..., str], parts: tuple[str, ...]
 ) -> None:
     assert derived_id(prefix, *parts) == recipe(*parts)
+    assert derived_endpoint(" Ana@Example.com") == endpoint_of(" Ana@Example.com")
