@@ -18,7 +18,7 @@ from infrastructure.settings import Settings
 from tests.faults.crew import Crew
 from tests.faults.dump import dump_of
 from tests.faults.flow import ENVIRONMENT, Doors, Request, unfinished
-from tests.faults.ledger_check import ProducerLedger, Report, check, read_calls
+from tests.faults.ledger_check import Call, ProducerLedger, Report, check, read_calls
 
 
 @pytest.fixture
@@ -71,12 +71,15 @@ class Judge:
     name: str
     capsys: pytest.CaptureFixture[str]
 
+    def calls(self) -> list[Call]:
+        """What the providers have accepted of this run until now."""
+        return read_calls(Path(self.variables["SANDBOX_LEDGER"]), self.run)
+
     async def verdict(self, flow: Sequence[Request], *, since: float, within_s: float = 60, note: str = "") -> Report:
         """`since` is when the fault was over, on the monotonic clock; nothing may be lost, ever."""
         await unfinished(flow, self.resources, within_s=within_s)
         took = time.monotonic() - since
-        calls = read_calls(Path(self.variables["SANDBOX_LEDGER"]), self.run)
-        report = check(self.ledger.path, calls, await dump_of(self.variables, self.run))
+        report = check(self.ledger.path, self.calls(), await dump_of(self.variables, self.run))
         with self.capsys.disabled():
             print(f"\n{self.name}: {report} recovery_s={took:.1f}{note and f' {note}'}", end=" ")
         assert report.wrongs == {}

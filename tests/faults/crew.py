@@ -26,25 +26,25 @@ OWN = {
 
 @dataclass
 class Crew:
-    """Starts workers of the product, several of one name if wanted, and remembers what became of them."""
+    """Starts workers of the product, several of one name if wanted, and knows them all."""
 
     processes: Processes
     variables: Mapping[str, str]
     extra: Mapping[str, str] = field(default_factory=dict)
     running: list[Child] = field(default_factory=list)
-    started: int = 0
+    everybody: list[Child] = field(default_factory=list)
     kills: int = 0
 
     async def add(self, *module: str) -> Child:
         """A worker process that is ready; `consumers all` unless told otherwise."""
-        self.started += 1
         port = str(any_free_port())
         told = {**OWN, **self.extra, "WORKER_PORT": port}
-        name = f"{module[1] if module else 'all'}-{self.started}-{port}"
+        name = f"{module[1] if module else 'all'}-{port}"
         child = await start_module(
             self.processes, name, *(module or ("consumers", "all")), variables=self.variables, extra=told
         )
         self.running.append(child)
+        self.everybody.append(child)
         await child.until(lambda: answers_ready(port))
         return child
 
