@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +13,16 @@ import pytest_asyncio
 
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.kafka.topics import create_topics
+from infrastructure.local.ports import any_free_port
 from infrastructure.local.processes import Processes
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
-from tests.faults.crew import Crew
+from tests.faults.crew import OWN, Crew
 from tests.faults.dump import dump_of
 from tests.faults.flow import ENVIRONMENT, Doors, Request, unfinished
 from tests.faults.ledger_check import Call, ProducerLedger, Report, check, read_calls
+from tests.product import answers_ready, start_module
+from tests.tokens import bearer, token_of
 
 
 @pytest.fixture
@@ -45,6 +49,27 @@ async def crew(processes: Processes, variables: Mapping[str, str], uat: None, sa
     workers = Crew(processes, variables)
     yield workers
     await workers.stop_all()
+
+
+@pytest.fixture
+async def api_of(
+    processes: Processes, variables: Mapping[str, str], uat: None, sandbox: object
+) -> AsyncIterator[Callable[..., Awaitable[httpx2.AsyncClient]]]:
+    """Ana at the API of this environment, with settings of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**extra: str) -> httpx2.AsyncClient:
+            port = str(any_free_port())
+            child = await start_module(
+                processes, f"api-{port}", "api", variables=variables, extra={**OWN, **extra, "PORT": port}
+            )
+            stack.push_async_callback(child.stop)
+            await child.until(lambda: answers_ready(port))
+            headers = bearer(await token_of(variables, "ana"))
+            client = httpx2.AsyncClient(base_url=f"http://localhost:{port}", headers=headers, timeout=30)
+            return await stack.enter_async_context(client)
+
+        yield start
 
 
 @pytest.fixture
@@ -78,12 +103,17 @@ class Judge:
     async def verdict(self, flow: Sequence[Request], *, since: float, within_s: float = 60, note: str = "") -> Report:
         """`since` is when the fault was over, on the monotonic clock; nothing may be lost, ever."""
         await unfinished(flow, self.resources, within_s=within_s)
+        report = await self.compared(since=since, note=note)
+        assert report.acknowledged == len(flow)
+        return report
+
+    async def compared(self, *, since: float, note: str = "") -> Report:
+        """The comparison alone, for a flow of one's own."""
         took = time.monotonic() - since
         report = check(self.ledger.path, self.calls(), await dump_of(self.variables, self.run))
         with self.capsys.disabled():
             print(f"\n{self.name}: {report} recovery_s={took:.1f}{note and f' {note}'}", end=" ")
         assert report.wrongs == {}
-        assert report.acknowledged == len(flow)
         return report
 
 
@@ -95,5 +125,5 @@ def judge(
     run: str,
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
-) -> Iterator[Judge]:
-    yield Judge(resources, variables, ledger, run, request.node.name, capsys)
+) -> Judge:
+    return Judge(resources, variables, ledger, run, request.node.name, capsys)
