@@ -100,6 +100,10 @@ class Judge:
         """What the providers have accepted of this run until now."""
         return read_calls(Path(self.variables["SANDBOX_LEDGER"]), self.run)
 
+    def say(self, words: str) -> None:
+        with self.capsys.disabled():
+            print(words, end=" ", flush=True)
+
     async def verdict(self, flow: Sequence[Request], *, since: float, within_s: float = 60, note: str = "") -> Report:
         """`since` is when the fault was over, on the monotonic clock; nothing may be lost, ever."""
         await unfinished(flow, self.resources, within_s=within_s)
@@ -111,8 +115,7 @@ class Judge:
         """The comparison alone, for a flow of one's own."""
         took = time.monotonic() - since
         report = check(self.ledger.path, self.calls(), await dump_of(self.variables, self.run))
-        with self.capsys.disabled():
-            print(f"\n{self.name}: {report} recovery_s={took:.1f}{note and f' {note}'}", end=" ")
+        self.say(f"\n{self.name}: {report} recovery_s={took:.1f} {note}")
         assert report.wrongs == {}
         return report
 

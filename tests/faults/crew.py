@@ -20,6 +20,8 @@ OWN = {
     "KAFKA_SESSION_TIMEOUT_S": "6",
     "DELIVERY_LEASE_S": "3",
     "PROVIDER_TIMEOUT_S": "1",
+    "RETRY_SCHEDULE_S": "0.2,0.5,1,2,4,8",
+    "TYPES_DIR": "tests/faults/types",
     "LOW_STOCK_SOURCE": "channel",  # the stream has no environment in its name: it is left to the other workers
 }
 
@@ -37,6 +39,12 @@ class Crew:
 
     async def add(self, *module: str) -> Child:
         """A worker process that is ready; `consumers all` unless told otherwise."""
+        child, port = await self.start(*module)
+        await child.until(lambda: answers_ready(port))
+        return child
+
+    async def start(self, *module: str) -> tuple[Child, str]:
+        """The process and the port on which it will say that it is ready."""
         port = str(any_free_port())
         told = {**OWN, **self.extra, "WORKER_PORT": port}
         name = f"{module[1] if module else 'all'}-{port}"
@@ -45,8 +53,7 @@ class Crew:
         )
         self.running.append(child)
         self.everybody.append(child)
-        await child.until(lambda: answers_ready(port))
-        return child
+        return child, port
 
     async def kill(self, child: Child) -> None:
         """As a machine dies: nothing is finished, nobody is told."""

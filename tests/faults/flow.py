@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -31,6 +32,8 @@ class Request:
     door: str
     number: int
     channels: tuple[str, ...]
+    kind: str = "faults.again"
+    send_at: datetime | None = None
 
     @property
     def person(self) -> str:
@@ -54,7 +57,8 @@ class Request:
 
     @property
     def body(self) -> dict[str, Any]:
-        return {
+        given = {"type": self.kind, "send_at": self.send_at and self.send_at.isoformat()}
+        return {name: value for name, value in given.items() if value} | {
             "to": [{"user": self.person, "email": self.address}],
             "channels": list(self.channels),
             "message": {"title": self.run, "body": f"Number {self.number} by {self.door}"},
@@ -75,11 +79,12 @@ def a_flow(
     doors: Sequence[str] = ("kafka",),
     channels: Sequence[str] = ("in_app", "email"),
     mail_every: int = 1,
+    kind: str = "faults.again",
 ) -> list[Request]:
     """Spread evenly over the doors; every so many-th with all channels, the others without mail."""
     without = tuple(channel for channel in channels if channel != "email")
     return [
-        Request(run, doors[number % len(doors)], number, without if number % mail_every else tuple(channels))
+        Request(run, doors[number % len(doors)], number, without if number % mail_every else tuple(channels), kind)
         for number in range(total)
     ]
 

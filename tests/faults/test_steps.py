@@ -24,8 +24,10 @@ TOTAL = 3
 ALONE = {"WORKER_CONCURRENCY": "1"}
 ONE_FOR_MANY = {"commit", "xack"}
 WORKERS = ("route", "deliver.in_app", "deliver.email", "persist", "schedule", "bridge")
-# Between the provider's yes and our record of it nobody can know (reliability, window W2): at least once says it again.
-AGAIN = {("deliver.email", "after:send"), ("deliver.email", "before:record")}
+# A claim without a result is doubt. At least once sends again: a duplicate if the provider had said yes already.
+# At most once never does: the delivery rests as UNKNOWN, also when it had not been sent at all.
+DUPLICATES = {("faults.again", "after:send"), ("faults.again", "before:record")}
+UNKNOWNS = {("faults.once", "before:send"), ("faults.once", "after:send"), ("faults.once", "before:record")}
 
 
 @dataclass
@@ -70,17 +72,18 @@ async def stage(
     await ready.crew.stop_all()
 
 
-def windows() -> Iterator[tuple[str, str]]:
+def windows() -> Iterator[tuple[str, str, str]]:
     for worker in WORKERS:
-        yield from ((worker, f"before:{step}") for step in STEPS[worker])
-    yield "deliver.email", "after:send"
+        yield from ((worker, f"before:{step}", "faults.again") for step in STEPS[worker])
+    yield "deliver.email", "after:send", "faults.again"
+    yield from (("deliver.email", moment, kind) for kind, moment in sorted(UNKNOWNS))
 
 
-@pytest.mark.parametrize(("worker", "moment"), tuple(windows()))
-async def test_death_at(
-    worker: str, moment: str, stage: Stage, run: str, doors: Doors, judge: Judge, provider: httpx2.AsyncClient
+@pytest.mark.parametrize(("worker", "moment", "kind"), tuple(windows()))
+async def test_death(
+    worker: str, moment: str, kind: str, stage: Stage, run: str, doors: Doors, judge: Judge, provider: httpx2.AsyncClient
 ) -> None:
-    flow = a_flow(run, TOTAL, doors=("redis",) if worker == "bridge" else ("kafka",))
+    flow = a_flow(run, TOTAL, doors=("redis",) if worker == "bridge" else ("kafka",), kind=kind)
     if worker == "schedule" or moment.endswith("timer"):
         await provider.put("/faults/email", json={"mode": "error", "times": TOTAL})  # every mail waits for a retry
     stage.order(worker, moment, nth=1 if moment.partition(":")[2] in ONE_FOR_MANY else 2)
@@ -93,5 +96,6 @@ async def test_death_at(
     await stage.enter(worker)
 
     report = await judge.verdict(flow, since=died)
-    assert len(report.duplicates) == ((worker, moment) in AGAIN)
+    assert len(report.duplicates) == ((kind, moment) in DUPLICATES)
+    assert len(report.unknown) == ((kind, moment) in UNKNOWNS)
     assert report.late == ()
