@@ -37,7 +37,7 @@ class Stores:
     contacts: ContactStore
     caps: CapStore
     trouble: TroubleStore
-    quarantine: QuarantineMarks
+    marks: QuarantineMarks
 
     @classmethod
     def on(cls, dynamo: Dynamo) -> "Stores":
