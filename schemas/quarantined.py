@@ -78,6 +78,8 @@ def why_not(found: Quarantined) -> str | None:
     requests = {topics.requests(found.environment), topics.requests(found.environment, "urgent")}
     if origin.topic in requests | {topics.status(found.environment)}:
         return None
+    if topics.environment_of(origin.topic) != found.environment:
+        return f"it came from {origin.topic}, which is none of {found.environment}'s"
     return "its delivery ended as FAILED in the ledger: replay that delivery instead"
 
 

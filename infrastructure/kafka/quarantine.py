@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from pydantic import TypeAdapter
+
 from infrastructure.ports import Gap, Outgoing, Publisher, Received
 from schemas import topics
 from schemas.base import iso
@@ -17,6 +19,7 @@ ERRORS = "x-dlq-errors"
 AT = "x-dlq-at"
 GAP_FROM = "x-dlq-gap-from"
 GAP_TO = "x-dlq-gap-to"
+_ERRORS: TypeAdapter[tuple[FieldError, ...]] = TypeAdapter(tuple[FieldError, ...])
 _OURS = (REASON, ORIGIN, ORIGIN_MS, ERRORS, AT)
 
 
@@ -57,12 +60,20 @@ def read_quarantined(record: Received) -> Quarantined:
         reason=ours.get(REASON, ""),
         origin=ours.get(ORIGIN, ""),
         origin_ms=int(milliseconds) if milliseconds.isdigit() else None,
-        errors=tuple(FieldError.model_validate(each) for each in json.loads(ours.get(ERRORS) or "[]")),
+        errors=_errors(ours.get(ERRORS, "")),
         key=record.key,
         value=record.value,
         headers=headers,
         timestamp_ms=record.timestamp_ms,
     )
+
+
+def _errors(text: str) -> tuple[FieldError, ...]:
+    """A record that somebody else put there must not hide the others from those who look."""
+    try:
+        return _ERRORS.validate_json(text)
+    except ValueError:
+        return ()
 
 
 class QuarantinedGaps:

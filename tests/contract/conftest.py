@@ -14,6 +14,7 @@ from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
@@ -25,7 +26,7 @@ from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
-from tests.fakes.trouble import FakeTrouble
+from tests.fakes.trouble import FakeMarks, FakeTrouble
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Shelves:
     contacts: ContactStore
     caps: CapStore
     trouble: TroubleStore
+    marks: QuarantineMarks
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +61,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         ContactStore(dynamo),
         CapStore(dynamo),
         TroubleStore(dynamo),
+        QuarantineMarks(dynamo),
     )
 
 
@@ -85,7 +88,14 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
     if request.param == "fake":
         ledger = FakeDeliveries()
         return Shelves(
-            FakeNotifications(), ledger, FakeInbox(), FakeTimers(), FakeContacts(), FakeCaps(), FakeTrouble(ledger)
+            FakeNotifications(),
+            ledger,
+            FakeInbox(),
+            FakeTimers(),
+            FakeContacts(),
+            FakeCaps(),
+            FakeTrouble(ledger),
+            FakeMarks(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

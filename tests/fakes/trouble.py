@@ -1,11 +1,14 @@
-"""What operators see of a ledger in memory."""
+"""What operators see of a ledger in memory, and their marks on what lies in quarantine."""
 
 # pylint: disable=super-init-not-called  # there is no client behind it
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.troubled import Already, Change, Moved, NotSo, Page, TroubleStore, is_done
 from schemas.deliveries import Delivery
+from schemas.quarantined import Mark
 from schemas.troubled import DISCARDED, SETTLED, Look, Settlement, discarded, place, redriven, settled
 from tests.fakes.stores import FakeDeliveries
 
@@ -57,3 +60,18 @@ class FakeTrouble(TroubleStore):
 
     def _now(self, seen: Delivery) -> Delivery:
         return self._ledger.rows[seen.environment, seen.notification_id, seen.delivery_id]
+
+
+class FakeMarks(QuarantineMarks):
+    def __init__(self) -> None:
+        self.marks: dict[tuple[str, str], Mark] = {}
+
+    async def put(self, environment: str, mark: Mark, *, again: bool = False) -> Mark:
+        found = self.marks.get((environment, mark.position))
+        if again or found is None or not found.is_final:
+            self.marks[environment, mark.position] = mark
+        return self.marks[environment, mark.position]
+
+    async def get(self, environment: str, positions: Iterable[str]) -> dict[str, Mark]:
+        wanted = set(positions)
+        return {name: mark for (where, name), mark in self.marks.items() if where == environment and name in wanted}
