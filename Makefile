@@ -34,8 +34,8 @@ format: install ## write the code the way `make check` wants it
 bench: install ## side-by-side benchmarks; figures go to files
 	$(BIN)/python -m tests.bench
 
-faults: install ## workers killed with -9 under load; prints lost, duplicates, unknown
-	$(BIN)/pytest -s tests/e2e/test_kill_9.py
+faults: install ## 6,000 events under 20 x kill -9 of workers: lost, doubled, unknown; figures go to a file
+	$(BIN)/python -m tests.faults
 
 LOCK := $(BIN)/uv pip compile --generate-hashes --no-annotate --universal --python-version 3.11 pyproject.toml
 
