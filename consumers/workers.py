@@ -17,12 +17,12 @@ from consumers.handlers.route import Route
 from consumers.leases import Leases
 from consumers.planning import Planner
 from consumers.provider_line import Limits
-from consumers.reporting import Reporter
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.consuming.consumer import GroupConsumer
 from infrastructure.kafka.quarantine import QuarantinedGaps
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.kafka.sealing import SealingPublisher
 from infrastructure.ports import Handler, Provider
 from infrastructure.resources import Resources, seal_keys
@@ -120,7 +120,9 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
         return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
     if name == "persist":
-        return Persist(stores.deliveries, resources.announcer, resources.publisher)
+        return Persist(
+            stores.notifications, stores.deliveries, stores.timers, resources.announcer, resources.publisher, reporter
+        )
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
 
 

@@ -15,7 +15,7 @@ from consumers.handlers.route import Route
 from consumers.leases import Leases
 from consumers.planning import Planner
 from consumers.provider_line import Limits
-from consumers.reporting import Reporter
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
 from schemas.breaker import BreakerRules
 from schemas.caps import Cap
@@ -158,7 +158,8 @@ class Floor:
 
     @property
     def persist(self) -> Persist:
-        return Persist(self.deliveries, self.announcer, self.publisher)
+        reporter = Reporter(self.publisher, "persist")
+        return Persist(self.notifications, self.deliveries, self.timers, self.announcer, self.publisher, reporter)
 
     async def knows(self, person: str, email: str) -> None:
         await self.contacts.learn("dev", Contact(person=person, email=email, email_verified=True))

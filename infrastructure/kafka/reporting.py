@@ -30,12 +30,10 @@ class Reporter:
         await self._publisher.publish(Outgoing(topics.status(event.environment), key, value.encode(), headers))
 
     async def receipt(self, environment: Environment, receipt: Receipt) -> None:
-        headers = cloudevents.event_headers(
-            RECEIPT_TYPE,
-            event_id=f"{receipt.producer}#{receipt.request_id}#{receipt.verdict}",
-            source=self._worker,
-            time=receipt.at,
-        )
+        event_id = f"{receipt.producer}#{receipt.request_id}#{receipt.verdict}"
+        if receipt.revision is not None:
+            event_id += f"#{receipt.revision}"
+        headers = cloudevents.event_headers(RECEIPT_TYPE, event_id=event_id, source=self._worker, time=receipt.at)
         value = receipt.model_dump_json(exclude_none=True).encode()
         await self._publisher.publish(Outgoing(topics.receipts(environment), receipt.request_id, value, headers))
 
