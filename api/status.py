@@ -55,6 +55,8 @@ def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[st
         "attempt": row.attempt if row else 0,
         "reason": row.reason if row else line.skipped,
         "answer": row.answer if row else None,
+        "doubtful": row.doubtful if row else False,
+        "provider": row.provider if row else None,
         "provider_id": row.provider_id if row else None,
         "next_at": row.next_at if row else None,
         "updated_at": row.updated_at if row else None,

@@ -79,6 +79,7 @@ def _step(event: dict[str, Any]) -> str:
         f"attempt {event['attempt'] + 1}" if "channel" in event and event["event"] != "skipped" else "",
         event.get("reason") or "",
         f"answer {event['answer']}" if event.get("answer") else "",
+        f"by {event['provider']}" if event.get("provider") else "",
         f"next {_time(event['next_at'])}" if event.get("next_at") else "",
         f"{place['topic']}/{place['partition']}/{place['offset']}" if place else "",
     ]

@@ -145,7 +145,10 @@ async def cancel(
 async def _cancelled(taken_back: Cancelling, request: Request, response: Response) -> dict[str, Any]:
     carried_out, answer = await taken_back.cancel(request.headers.get(TRACEPARENT, ""))
     response.status_code = 200 if carried_out else 202
-    return ok(answer, "Cancelled." if carried_out else "Accepted: it will be carried out; nothing new begins.")
+    if not carried_out:
+        return ok(answer, "Accepted: it will be carried out; nothing new begins.")
+    nothing_yet = "Nothing has been planned under this id; what comes under it will be stopped."
+    return ok(answer, "Cancelled." if answer["deliveries"] else nothing_yet)
 
 
 @router.get("/{notification_id}", operation_id="getNotification")

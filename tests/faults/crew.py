@@ -21,6 +21,7 @@ OWN = {
     "DELIVERY_LEASE_S": "3",
     "PROVIDER_TIMEOUT_S": "1",
     "RETRY_SCHEDULE_S": "0.2,0.5,1,2,4,8",
+    "BREAKER_OPEN_S": "1",
     "TYPES_DIR": "tests/faults/types",
     "LOW_STOCK_SOURCE": "channel",  # the stream has no environment in its name: it is left to the other workers
 }

@@ -41,12 +41,12 @@ _METHODS = {
     "item": ("infrastructure.dynamo.inbox", "InboxStore", "put_if_absent"),
     "timer": ("infrastructure.dynamo.timers", "TimerStore", "put"),
     "delete": ("infrastructure.dynamo.timers", "TimerStore", "delete"),
-    "commit": ("aiokafka", "AIOKafkaConsumer", "commit"),
+    "commit": ("infrastructure.kafka.consuming.aiokafka_client", "AiokafkaClient", "commit"),
     "xack": ("infrastructure.redis.streams", "StreamGroup", "acknowledge"),
 }
-_CHANNELS = (
-    ("infrastructure.channels.email", "EmailChannel", "send"),
-    ("infrastructure.channels.slack", "SlackChannel", "send"),
+_PROVIDERS = (
+    ("infrastructure.channels.email", "SmtpProvider", "send"),
+    ("infrastructure.channels.slack", "SlackWebhook", "send"),
 )
 _PUBLISHER = ("infrastructure.kafka.producer", "KafkaPublisher", "publish")
 
@@ -105,7 +105,7 @@ def published(_: object, record: Any) -> str:
 def watch_every_step(orders: Orders) -> None:
     for step, place in _METHODS.items():
         _watch(place, lambda *_, step=step: step, orders)
-    for place in _CHANNELS:
+    for place in _PROVIDERS:
         _watch(place, lambda *_: "send", orders)
     _watch(_PUBLISHER, published, orders)
 

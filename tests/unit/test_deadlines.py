@@ -55,3 +55,13 @@ async def test_who_gives_up_waiting_ends_the_call() -> None:
     waiting.cancel()
     await asyncio.wait_for(cancelled.wait(), 1)
     assert (await asyncio.gather(waiting, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+
+
+async def test_a_call_that_cancels_itself_does_not_cancel_us() -> None:
+    async def cancelled_from_within() -> None:
+        inner = asyncio.ensure_future(asyncio.Event().wait())
+        inner.cancel()
+        await inner
+
+    with pytest.raises(TimeoutError, match="from within"):
+        await within(1, cancelled_from_within())

@@ -25,6 +25,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from infrastructure.kafka.connection import connection
 from infrastructure.kafka.consuming.budgets import WAITING_PER_PLACE
+from infrastructure.kafka.consuming.deadlines import look_at
 from infrastructure.kafka.consuming.port import ClientFailed, CommitRefused, Listener, LogClient, Partition, Tenure
 from infrastructure.ports import Received
 from infrastructure.settings import Settings
@@ -97,8 +98,10 @@ class AiokafkaClient(ConsumerRebalanceListener, LogClient):  # type: ignore[misc
         """
         wanted = {_theirs(tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         # shielded as in aiokafka: a request cut off in the middle would take its connection with it
+        committing = asyncio.ensure_future(self._commit(generation, wanted))
+        committing.add_done_callback(look_at)
         with _failing():
-            await asyncio.shield(asyncio.ensure_future(self._commit(generation, wanted)))
+            await asyncio.shield(committing)
 
     async def _commit(self, generation: int, offsets: dict[Any, Any]) -> None:
         coordinator = self._consumer._coordinator

@@ -20,16 +20,19 @@ async def within(seconds: float, call: Coroutine[Any, Any, Answer]) -> Answer:
     if not done:
         _leave_behind(task)
         raise TimeoutError(f"no end after {seconds:g} s")
+    if task.cancelled():  # not by us: aiokafka awaits tasks of its own that it has cancelled, and lets that through
+        raise TimeoutError("the call was cancelled from within")
     return task.result()
+
+
+def look_at(task: asyncio.Task[Any]) -> None:
+    """As a done callback: how the task ended is no longer anybody's business, and asyncio need not complain about it."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _leave_behind(task: asyncio.Task[Any]) -> None:
     _left_behind.add(task)  # the loop itself keeps only weak references
-    task.add_done_callback(_look_at)
+    task.add_done_callback(_left_behind.discard)
+    task.add_done_callback(look_at)
     task.cancel()
-
-
-def _look_at(task: asyncio.Task[Any]) -> None:
-    _left_behind.discard(task)
-    if not task.cancelled():
-        task.exception()  # looked at, so that asyncio does not complain about it later
