@@ -1,7 +1,7 @@
 """The desk where operators look through quarantine, put records back where they came from, or set them aside for good."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,6 +19,8 @@ from schemas.quarantined import Mark, MarkKind, Quarantined, replay_headers, why
 from schemas.topics import Environment
 
 log = structlog.get_logger()
+
+_MOST_REPLAYS = 1000
 
 
 @dataclass(frozen=True)
@@ -99,14 +101,14 @@ class Desk:
             log.info("quarantine.discarded", at=str(entry.record.position), reason=entry.record.reason, by=by)
         return refused
 
-    async def refused_again(self, environment: Environment, position: Position, since: datetime) -> Quarantined | None:
-        """The newest record here that is a replay of that one and was refused."""
-
-        def is_its_replay(record: Received) -> bool:
-            return read_quarantined(record).replay_of == str(position)
-
-        found = await newest(self._log, topics.quarantine(environment), Span(since=since), is_its_replay, 1)
-        return read_quarantined(found.records[0]) if found.records else None
+    async def refused_since(self, environment: Environment, since: datetime) -> dict[Position, Quarantined]:
+        """Replays that were refused again since then, by the place of the record that was replayed."""
+        found = await newest(self._log, topics.quarantine(environment), Span(since=since), _is_a_replay, _MOST_REPLAYS)
+        back: dict[Position, Quarantined] = {}
+        for record in map(read_quarantined, found.records):
+            with suppress(ValueError):
+                back.setdefault(Position.of(record.replay_of or ""), record)
+        return back
 
     async def _mark(
         self,
@@ -128,6 +130,10 @@ class Desk:
     async def _entries(self, environment: Environment, records: Sequence[Quarantined]) -> list[Entry]:
         marks = await self._marks.get(environment, (str(each.position) for each in records))
         return [Entry(each, marks.get(str(each.position))) for each in records]
+
+
+def _is_a_replay(record: Received) -> bool:
+    return read_quarantined(record).replay_of is not None
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """What an operator does to deliveries in trouble. Every step is conditional, says who, and may be repeated."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ MOST_AT_ONCE = 10_000
 _SOON = timedelta(seconds=1)
 _SAMPLES = 5
 
-Result = Literal["moved", "already", "not_so", "gone"]
+Result = Literal["redriven", "already on its way", "left alone", "missing"]
 
 
 @dataclass(frozen=True)
@@ -108,15 +108,8 @@ class Repairs:
         return Preview(dict(counts), tuple(samples), whole=True)
 
     async def replay(
-        self,
-        environment: Environment,
-        wanted: Wanted,
-        by: str,
-        *,
-        expected: int,
-        per_s: float = DEFAULT_PER_S,
-        tell: Callable[[Counter[Result]], None] = lambda _: None,
-    ) -> Counter[Result]:
+        self, environment: Environment, wanted: Wanted, by: str, *, expected: int, per_s: float = DEFAULT_PER_S
+    ) -> AsyncGenerator[Result, None]:
         """Redrives what matches, oldest first; raises `Differs` when it is not as many as expected.
 
         Stopped in the middle, it has redriven some of them; begun again, it goes on with the others.
@@ -126,12 +119,9 @@ class Repairs:
         found = await self.preview(environment, wanted)
         if found.total != expected or not found.whole:
             raise Differs(found)
-        results: Counter[Result] = Counter()
         async with aclosing(self._rows(environment, wanted)) as rows, aclosing(paced(rows, per_s)) as slowly:
             async for row in slowly:
-                results[_result(await self._redrive(row, by))] += 1
-                tell(results)
-        return results
+                yield _result(await self._redrive(row, by))
 
     async def _rows(self, environment: Environment, wanted: Wanted) -> AsyncGenerator[Delivery, None]:
         look = replace(wanted.look, newest_first=False)
@@ -202,16 +192,16 @@ def _is_inside(row: Delivery, look: Look) -> bool:
 def _result(change: Change | None) -> Result:
     match change:
         case Moved():
-            return "moved"
+            return "redriven"
         case Already():
-            return "already"
+            return "already on its way"
         case NotSo():
-            return "not_so"
+            return "left alone"
         case None:
-            return "gone"
+            return "missing"
 
 
 def _say(event: str, change: Change, by: str) -> None:
     row = change.delivery
     ids = {"notification": row.notification_id, "delivery": row.delivery_id}
-    log.info(event, result=_result(change), state=row.state, channel=row.channel, by=by, **ids)
+    log.info(event, changed=isinstance(change, Moved), state=row.state, channel=row.channel, by=by, **ids)

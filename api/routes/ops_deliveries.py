@@ -1,6 +1,7 @@
 """Deliveries in trouble, for operators: look, redrive, settle, discard, and replay many after a dry run."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -122,11 +123,12 @@ async def replay(body: ReplayIn, operator: Operator, repairs: TheRepairs, enviro
         detail = f"At most {MOST_OVER_HTTP} in one call: narrow it, or use `carillon dlq replay`, which has no such limit."
         raise Problem(422, "Too many", detail, errors=[{"pointer": "/expected", "detail": detail}])
     try:
-        results = await repairs.replay(environment, wanted, operator.id, expected=body.expected, per_s=body.per_s)
+        redriving = repairs.replay(environment, wanted, operator.id, expected=body.expected, per_s=body.per_s)
+        results = Counter([result async for result in redriving])
     except Differs as differs:
         detail = f"{differs.found.total} deliveries match now, not {body.expected}. Nothing was done: look again."
         raise Problem(409, "Not as expected", detail, type="not_as_expected") from differs
-    return ok({"results": results}, f"{results['moved']} redriven.")
+    return ok({"dry_run": False, "results": results}, f"{results['redriven']} redriven.")
 
 
 @router.post("/{notification_id}/{delivery_id}/redrive", operation_id="redriveDelivery")

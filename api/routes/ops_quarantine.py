@@ -100,7 +100,7 @@ def _before(cursor: str | None) -> dict[int, int]:
     if found is None:
         return {}
     if not isinstance(found, dict) or not all(
-        name.isdigit() and isinstance(offset, int) and offset >= 0 for name, offset in found.items()
+        name.isdecimal() and isinstance(offset, int) and offset >= 0 for name, offset in found.items()
     ):
         raise bad_cursor()
     return {int(name): offset for name, offset in found.items()}

@@ -166,11 +166,10 @@ async def test_what_is_refused_again_says_whose_replay_it_is() -> None:
     await office.replay()
     [sent] = office.put_back()
     since = now() - timedelta(minutes=1)
-    assert await office.desk.refused_again("dev", entry.record.position, since) is None
+    assert await office.desk.refused_since("dev", since) == {}
     await office.route_reads(as_read(sent, offset=100))
-    again = await office.desk.refused_again("dev", entry.record.position, since)
-    assert again is not None
-    assert (again.reason, again.replay_of) == ("unknown_type", str(entry.record.position))
+    back = await office.desk.refused_since("dev", since)
+    assert {place: found.reason for place, found in back.items()} == {entry.record.position: "unknown_type"}
 
 
 @pytest.mark.parametrize(
