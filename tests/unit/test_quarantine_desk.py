@@ -1,70 +1,20 @@
 """Looking through quarantine, putting records back where they came from, setting them aside."""
 
 import base64
-import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from api.quarantine import Desk, Entry, Refused, Replayed, Sieve
-from infrastructure.kafka.browsing import Span
-from infrastructure.kafka.quarantine import quarantine_record, read_quarantined
-from infrastructure.ports import Outgoing, Received
+from api.quarantine import Refused, Replayed
+from infrastructure.kafka.quarantine import read_quarantined
+from infrastructure.ports import Received
 from schemas import cloudevents, topics
 from schemas.catalogue import Catalogue
 from schemas.quarantined import SHOWN_BYTES, shown_value
 from schemas.types import NotificationType, Template
-from tests.fakes.browsing import FakeLog
-from tests.fakes.trouble import FakeMarks
-from tests.unit.stories import REQUESTS, Floor, as_read, now
-
-QUARANTINE = "notifications.dev.quarantine"
-
-
-class Office:
-    """A floor whose quarantine can be browsed."""
-
-    def __init__(self) -> None:
-        self.floor = Floor()
-        self.log = FakeLog()
-        self.marks = FakeMarks()
-        self.desk = Desk(self.log, self.marks, self.floor.publisher)
-
-    async def puts_away(self, **fields: Any) -> None:
-        known: dict[str, Any] = {
-            "key": b"ana",
-            "value": b"{}",
-            "headers": (),
-            "origin": f"{REQUESTS}/0/7",
-            "reason": "invalid",
-        }
-        await self.log.publish(quarantine_record("dev", **(known | fields)))
-
-    async def route_reads(self, record: Received) -> None:
-        """What route puts away lies in the log afterwards."""
-        before = len(self.floor.publisher.on(QUARANTINE))
-        await self.floor.route.handle(record)
-        for sent in self.floor.publisher.on(QUARANTINE)[before:]:
-            await self.log.publish(sent)
-
-    async def entries(self, **sieve: str) -> list[Entry]:
-        found, _ = await self.desk.newest("dev", Sieve(**sieve), Span(), 100)
-        return found
-
-    async def entry(self) -> Entry:
-        [found] = await self.entries()
-        return found
-
-    async def replay(self, **how: Any) -> Replayed | Refused:
-        return await self.desk.replay("dev", await self.entry(), "olga", **how)
-
-    def put_back(self) -> list[Outgoing]:
-        return self.floor.publisher.on(REQUESTS)
-
-
-def a_raw(body: dict[str, Any], *headers: tuple[str, bytes], offset: int = 5) -> Received:
-    return Received(REQUESTS, 0, offset, int(now().timestamp() * 1000), b"ana", json.dumps(body).encode(), headers)
+from tests.unit.letters import Office, a_raw
+from tests.unit.stories import REQUESTS, as_read, now
 
 
 async def test_the_newest_are_shown_first_with_why_and_from_where() -> None:

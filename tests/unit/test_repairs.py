@@ -2,72 +2,15 @@
 
 import asyncio
 from collections import Counter
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
-from api.repairs import Differs, Repairs, Wanted
+from api.repairs import Differs, Wanted
 from infrastructure.dynamo.troubled import Already, Moved, NotSo
-from infrastructure.ports import Outgoing
-from infrastructure.resources import Stores
-from schemas.outcomes import Ambiguous, Dead, Unavailable
+from schemas.outcomes import Ambiguous, Unavailable
 from schemas.troubled import Look
-from tests.fakes.trouble import FakeTrouble
-from tests.unit.stories import Floor, a_request, a_routed_email, as_read, now
-
-STATUS = "notifications.dev.status"
-
-
-class Shop:
-    """A floor and the operators' way into it."""
-
-    def __init__(self, floor: Floor) -> None:
-        self.floor = floor
-        stores = SimpleNamespace(
-            notifications=floor.notifications,
-            deliveries=floor.deliveries,
-            timers=floor.timers,
-            trouble=FakeTrouble(floor.deliveries),
-        )
-        self.repairs = Repairs(cast(Stores, stores), floor.publisher)
-
-    @property
-    def ids(self) -> tuple[str, str]:
-        return self.floor.row.notification_id, self.floor.row.delivery_id
-
-    async def redrive(self) -> object:
-        return await self.repairs.redrive("dev", *self.ids, "olga")
-
-    async def replays(self, wanted: Wanted, *, expected: int, per_s: float = 1000) -> list[str]:
-        return [result async for result in self.repairs.replay("dev", wanted, "olga", expected=expected, per_s=per_s)]
-
-    async def timers_fire(self) -> None:
-        for key, timer in list(self.floor.timers.timers.items()):
-            self.floor.timers.timers.pop(key)
-            worker = self.floor.in_app if "in-app" in timer.topic else self.floor.external()
-            await worker.handle(as_read(Outgoing(timer.topic, timer.key, timer.value.encode(), timer.headers)))
-
-    async def persist_reads(self) -> None:
-        for sent in self.floor.publisher.on(STATUS):
-            await self.floor.persist.handle(as_read(sent))
-        for key in [key for key, timer in self.floor.timers.timers.items() if timer.timer_id.startswith("final#")]:
-            self.floor.timers.timers.pop(key)
-
-
-async def a_failed_email(*script: Any, **kinds: Any) -> Shop:
-    floor, record = await a_routed_email(*(script or (Dead("smtp_550"),)), **kinds)
-    await floor.external().handle(record)
-    return Shop(floor)
-
-
-async def a_crowd(count: int, *reasons: str) -> Shop:
-    """So many failed e-mails, their reasons in turn."""
-    floor = Floor(*(Dead(reasons[number % len(reasons)]) for number in range(count)))
-    await floor.route.handle(a_request({"to": [{"email": f"p{number}@x.io"} for number in range(count)]}))
-    for record in floor.handed_out():
-        await floor.external().handle(record)
-    return Shop(floor)
+from tests.unit.letters import STATUS, Shop, a_crowd, a_failed_email, a_failed_inbox_item
+from tests.unit.stories import Floor, a_request, now
 
 
 async def test_what_failed_is_sent_after_a_redrive() -> None:
@@ -136,16 +79,6 @@ async def test_what_has_expired_meanwhile_is_not_sent_either() -> None:
     await shop.redrive()
     await shop.timers_fire()
     assert (shop.floor.row.state, len(shop.floor.channel.sent)) == ("EXPIRED", 1)
-
-
-async def a_failed_inbox_item() -> Shop:
-    floor = Floor()
-    await floor.route.handle(a_request())
-    [record] = floor.handed_out("in-app")
-    await floor.in_app.bury(record, ValueError("a bug"))
-    shop = Shop(floor)
-    await shop.persist_reads()
-    return shop
 
 
 async def test_an_inbox_item_that_could_not_be_made_is_made_after_a_redrive() -> None:
