@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.names import name_of
-from api.cli.replaying import DeliveriesOf, Named, Records, Task
+from api.cli.replaying import DeliveriesOf, Named, Records, Task, refused_again
 from api.cli.workbench import (
     By,
     Channel,
@@ -97,7 +97,7 @@ def replay(
             results[result] += 1
             problems += [problem] if problem else []
             progress.tell(results.total())
-        problems += await task.refused_again(bench, began, wait)
+        problems += await refused_again(bench, task.put_back, began, wait)
         return found.document | {"dry_run": False, "results": dict(results), "problems": problems}
 
     try:

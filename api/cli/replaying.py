@@ -3,15 +3,14 @@
 
 import asyncio
 import time
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from api.cli.names import DeliveryName, PlaceName
-from api.cli.workbench import Workbench
+from api.cli.workbench import Workbench, refuse
 
 if TYPE_CHECKING:
     from api.repairs import Wanted
@@ -34,22 +33,20 @@ class Found:
     whole: bool = True
 
 
-class Task(ABC):
-    @abstractmethod
+class Task(Protocol):
+    @property
+    def put_back(self) -> Sequence[tuple[int, int]]:
+        """Places in quarantine from which records go back: they may be refused again."""
+
     async def find(self, bench: Workbench) -> Found:
         """Changes nothing."""
 
-    @abstractmethod
     def carry_out(self, bench: Workbench, by: str, per_s: float) -> AsyncIterator[Done]:
         """One after the other, so many a second."""
 
-    async def refused_again(self, bench: Workbench, since: datetime, wait_s: float) -> list[str]:
-        """What came back to quarantine within that time."""
-        return []
-
 
 @dataclass
-class DeliveriesOf(Task):
+class DeliveriesOf:
     """Every delivery that the options describe."""
 
     state: str
@@ -59,6 +56,7 @@ class DeliveriesOf(Task):
     until: datetime
     notification_id: str
     total: int = 0
+    put_back: Sequence[tuple[int, int]] = ()
 
     @property
     def wanted(self) -> "Wanted":
@@ -79,12 +77,18 @@ class DeliveriesOf(Task):
         return Found(preview.total, lines, document, preview.whole)
 
     async def carry_out(self, bench: Workbench, by: str, per_s: float) -> AsyncIterator[Done]:
-        async for result in bench.repairs.replay(bench.environment, self.wanted, by, expected=self.total, per_s=per_s):
-            yield result, None
+        from api.repairs import Differs
+
+        redriving = bench.repairs.replay(bench.environment, self.wanted, by, expected=self.total, per_s=per_s)
+        try:
+            async for result in redriving:
+                yield result, None
+        except Differs as differs:
+            raise refuse(f"{differs.found.total} match now, not {self.total}. Nothing was done.") from differs
 
 
 @dataclass
-class Records(Task):
+class Records:
     """Every record in quarantine that the options describe and nobody has dealt with."""
 
     reason: str
@@ -123,20 +127,22 @@ class Records(Task):
         async for place in paced(_each(self.places), per_s):
             yield await _put_back(bench, PlaceName(place.partition, place.offset), by, again=self.again)
 
-    async def refused_again(self, bench: Workbench, since: datetime, wait_s: float) -> list[str]:
-        return await _watch(bench, [(each.partition, each.offset) for each in self.places], since, wait_s)
+    @property
+    def put_back(self) -> Sequence[tuple[int, int]]:
+        return [(each.partition, each.offset) for each in self.places]
 
 
 @dataclass
-class Named(Task):
+class Named:
     """Those a person named, of either kind."""
 
     names: Sequence[tuple[str, DeliveryName | PlaceName]]
     again: bool
 
     async def find(self, bench: Workbench) -> Found:
-        lines = [name for name, _ in self.names]
-        return Found(len(lines), lines, {"total": len(lines), "names": lines})
+        names = [name for name, _ in self.names]
+        lines = [f"{name}  {await _standing(bench, wanted)}" for name, wanted in self.names]
+        return Found(len(names), lines, {"total": len(names), "names": names})
 
     async def carry_out(self, bench: Workbench, by: str, per_s: float) -> AsyncIterator[Done]:
         from api.pacing import paced
@@ -147,14 +153,31 @@ class Named(Task):
             else:
                 yield await _redrive(bench, name, wanted, by)
 
-    async def refused_again(self, bench: Workbench, since: datetime, wait_s: float) -> list[str]:
-        places = [(name.partition, name.offset) for _, name in self.names if isinstance(name, PlaceName)]
-        return await _watch(bench, places, since, wait_s)
+    @property
+    def put_back(self) -> Sequence[tuple[int, int]]:
+        return [(name.partition, name.offset) for _, name in self.names if isinstance(name, PlaceName)]
 
 
 async def _each(items: Sequence[Any]) -> AsyncIterator[Any]:
     for item in items:
         yield item
+
+
+async def _standing(bench: Workbench, wanted: DeliveryName | PlaceName) -> str:
+    """What it is right now, for the person who named it."""
+    from api.cli.lag_table import plain
+    from api.cli.letters_table import remark
+    from api.shown import shown_entry
+
+    if isinstance(wanted, DeliveryName):
+        row = await bench.stores.deliveries.get(bench.environment, wanted.notification_id, wanted.delivery_id)
+        return plain(f"{row.state} {row.reason or ''}".rstrip()) if row else "there is no such delivery"
+    entry = await bench.desk.at(bench.environment, wanted.partition, wanted.offset)
+    if entry is None:
+        return "there is no such record, or not any more"
+    shown = shown_entry(entry)
+    why = f"cannot be replayed: {shown['cannot_be_replayed']}" if shown["cannot_be_replayed"] else ""
+    return plain(", ".join(part for part in (entry.record.reason, remark(shown), why) if part))
 
 
 async def _redrive(bench: Workbench, name: str, wanted: DeliveryName, by: str) -> Done:
@@ -182,8 +205,10 @@ async def _put_back(bench: Workbench, place: PlaceName, by: str, *, again: bool)
     return "put back", None
 
 
-async def _watch(bench: Workbench, places: Sequence[tuple[int, int]], since: datetime, wait_s: float) -> list[str]:
-    """Looks until all have come back or the time is over."""
+async def refused_again(bench: Workbench, places: Sequence[tuple[int, int]], since: datetime, wait_s: float) -> list[str]:
+    """What came back to quarantine: looks until all have, or the time is over."""
+    if not places:
+        return []
     until = time.monotonic() + wait_s
     while True:
         back = await bench.desk.refused_since(bench.environment, since)

@@ -50,11 +50,14 @@ class Workbench:
 
 def with_stores(work: "Callable[[Environment, Stores], Coroutine[Any, Any, Answer]]", environment: str) -> Answer:
     """Runs a command that only looks at the stores: it works while Kafka is away."""
+    from infrastructure.dynamo.client import open_dynamo
+    from infrastructure.resources import Stores
+
     settings, chosen = _chosen(environment)
 
     async def doing() -> Answer:
-        async with _open_stores(settings) as stores:
-            return await work(chosen, stores)
+        async with open_dynamo(settings) as dynamo:
+            return await work(chosen, Stores.on(dynamo))
 
     return _run(doing())
 
@@ -91,30 +94,23 @@ def _chosen(environment: str) -> "tuple[Settings, Environment]":
 
 
 @asynccontextmanager
-async def _open_stores(settings: "Settings") -> "AsyncIterator[Stores]":
-    from infrastructure.dynamo.client import open_dynamo
-    from infrastructure.resources import Stores
-
-    async with open_dynamo(settings) as dynamo:
-        yield Stores.on(dynamo)
-
-
-@asynccontextmanager
 async def _open_bench(settings: "Settings", environment: "Environment") -> AsyncIterator[Workbench]:
     from api.quarantine import Desk
     from api.repairs import Repairs
+    from infrastructure.dynamo.client import open_dynamo
     from infrastructure.kafka.browsing import open_log
     from infrastructure.kafka.connection import connection
     from infrastructure.kafka.producer import open_publisher
     from infrastructure.kafka.sealing import SealingPublisher
-    from infrastructure.resources import seal_keys
+    from infrastructure.resources import Stores, seal_keys
 
     async with (
-        _open_stores(settings) as stores,
+        open_dynamo(settings) as dynamo,
         open_publisher(settings) as publisher,
         open_log(connection(settings)) as log,
     ):
         sealing = SealingPublisher(publisher, seal_keys(settings)[0])
+        stores = Stores.on(dynamo)
         yield Workbench(environment, stores, Desk(log, stores.marks, publisher), Repairs(stores, sealing))
 
 

@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api/v1/ops/deliveries", tags=["operators"])
 MOST_OVER_HTTP = 500
 _AFTER = re.compile(r"[0-9TZ:.-]{20,30}#[\w-]{1,100}")
 
-CanLook = Depends(requires("ops:read"))
+CAN_LOOK = Depends(requires("ops:read"))
 Operator = Annotated[User, Depends(requires("ops:write"))]
 NotificationId = Annotated[str, Path(pattern=r"^ntf_[a-z2-7]{26}$")]
 DeliveryId = Annotated[str, Path(pattern=r"^dlv_[a-z2-7]{26}$")]
@@ -84,7 +84,7 @@ class ReplayIn(Value):
         return Wanted(Look(self.state, self.channel, self.reason, self.since, self.until), self.notification_id)
 
 
-@router.get("", operation_id="listTroubledDeliveries", dependencies=[CanLook])
+@router.get("", operation_id="listTroubledDeliveries", dependencies=[CAN_LOOK])
 async def troubled(
     house: House,
     environment: InEnvironment,
@@ -101,7 +101,7 @@ async def troubled(
     return ok([shown_delivery(row) for row in page.rows], meta={"next_cursor": write_cursor(page.after)})
 
 
-@router.get("/counts", operation_id="countTroubledDeliveries", dependencies=[CanLook])
+@router.get("/counts", operation_id="countTroubledDeliveries", dependencies=[CAN_LOOK])
 async def counts(house: House, environment: InEnvironment, look: TheLook) -> dict[str, Any]:
     """How many of each channel and reason, the largest group first; `complete` is false when there are more than 10,000."""
     grouped = await house.stores.trouble.grouped(environment, look)

@@ -19,7 +19,7 @@ from schemas.topics import Environment
 
 router = APIRouter(prefix="/api/v1/ops/quarantine", tags=["operators"])
 
-CanLook = Depends(requires("ops:read"))
+CAN_LOOK = Depends(requires("ops:read"))
 Operator = Annotated[User, Depends(requires("ops:write"))]
 Partition = Annotated[int, Path(ge=0, le=2**31 - 1)]
 Offset = Annotated[int, Path(ge=0, le=2**63 - 1)]
@@ -37,7 +37,7 @@ class ReplayIn(Value):
     again: bool = False
 
 
-@router.get("", operation_id="listQuarantine", dependencies=[CanLook])
+@router.get("", operation_id="listQuarantine", dependencies=[CAN_LOOK])
 async def newest(
     desk: TheDesk,
     environment: InEnvironment,
@@ -54,7 +54,7 @@ async def newest(
     return ok([shown_entry(entry) for entry in entries], meta={"next_cursor": write_cursor(before)})
 
 
-@router.get("/{partition}/{offset}", operation_id="getQuarantined", dependencies=[CanLook])
+@router.get("/{partition}/{offset}", operation_id="getQuarantined", dependencies=[CAN_LOOK])
 async def one(partition: Partition, offset: Offset, desk: TheDesk, environment: InEnvironment) -> dict[str, Any]:
     """The whole record: headers, key and value as its sender wrote them."""
     return ok(shown_whole(await _entry(desk, environment, partition, offset)))
