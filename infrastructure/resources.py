@@ -13,8 +13,10 @@ from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.producer import open_publisher
 from infrastructure.ports import Publisher
@@ -34,6 +36,8 @@ class Stores:
     timers: TimerStore
     contacts: ContactStore
     caps: CapStore
+    trouble: TroubleStore
+    marks: QuarantineMarks
 
     @classmethod
     def on(cls, dynamo: Dynamo) -> "Stores":
@@ -44,6 +48,8 @@ class Stores:
             TimerStore(dynamo),
             ContactStore(dynamo),
             CapStore(dynamo),
+            TroubleStore(dynamo),
+            QuarantineMarks(dynamo),
         )
 
 

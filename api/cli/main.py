@@ -2,9 +2,11 @@
 
 import typer
 
+from api.cli.dlq import dlq
 from api.cli.lag import lag
 from api.cli.setup import setup
 from api.cli.trace import trace
+from api.cli.unknown import unknown
 
 app = typer.Typer(
     name="carillon",
@@ -23,6 +25,8 @@ def carillon() -> None:
 app.command()(lag)
 app.command()(trace)
 app.command()(setup)
+app.add_typer(dlq)
+app.add_typer(unknown)
 
 
 def run() -> None:

@@ -168,6 +168,6 @@ async def timeline(
     visible = {delivery["delivery_id"] for delivery in found["deliveries"]} | {None}
     notification = await house.stores.notifications.get(environment, notification_id)
     rows = await house.stores.deliveries.of(environment, notification_id)
-    events = timeline_of(notification, rows) if notification else []
+    events = timeline_of(notification, rows, for_operators=user.may("ops:read")) if notification else []
     shown = [event for event in events if event.get("delivery_id") in visible]
     return ok({"notification_id": notification_id, "events": shown})

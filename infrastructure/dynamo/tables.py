@@ -43,8 +43,10 @@ TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", expires=False)
 CAPS = Table("caps", "person", "scope")
+# what operators did with records in quarantine, by their place there
+QUARANTINE = Table("quarantine", "position")
 
-TABLES = (NOTIFICATIONS, DELIVERIES, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS, CAPS)
+TABLES = (NOTIFICATIONS, DELIVERIES, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS, CAPS, QUARANTINE)
 
 
 async def create_tables(settings: Settings) -> None:

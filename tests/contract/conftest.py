@@ -14,9 +14,11 @@ from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.local.ports import any_free_port
 from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
@@ -24,6 +26,7 @@ from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
+from tests.fakes.trouble import FakeMarks, FakeTrouble
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Shelves:
     timers: TimerStore
     contacts: ContactStore
     caps: CapStore
+    trouble: TroubleStore
+    marks: QuarantineMarks
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +60,8 @@ def _on(dynamo: Dynamo) -> Shelves:
         TimerStore(dynamo),
         ContactStore(dynamo),
         CapStore(dynamo),
+        TroubleStore(dynamo),
+        QuarantineMarks(dynamo),
     )
 
 
@@ -79,7 +86,17 @@ def shelves(request: pytest.FixtureRequest) -> Shelves:
 
 def _shelves(request: pytest.FixtureRequest) -> Shelves:
     if request.param == "fake":
-        return Shelves(FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts(), FakeCaps())
+        ledger = FakeDeliveries()
+        return Shelves(
+            FakeNotifications(),
+            ledger,
+            FakeInbox(),
+            FakeTimers(),
+            FakeContacts(),
+            FakeCaps(),
+            FakeTrouble(ledger),
+            FakeMarks(),
+        )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found
 
