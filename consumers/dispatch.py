@@ -7,15 +7,14 @@ throttling, pace, calls under way per destination, and failover from one provide
 import asyncio
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from consumers.provider_line import Limits, ProviderLine, soon
+from consumers.places import Places
+from consumers.provider_line import LONGEST_WAIT_S, Limits, ProviderLine, soon
 from infrastructure.ports import Content, Provider, ReadsBack
 from schemas.deliveries import DeliveryRecord
 from schemas.outcomes import Ambiguous, CannotTell, Dead, Deferred, NotFound, Outcome, Policy, ReadBack, Retry, Sent
@@ -42,7 +41,7 @@ class Dispatcher:
         self._lines = [
             ProviderLine(each, limits, Pace(paces[each.name]) if each.name in paces else None) for each in providers
         ]
-        self._under_way: Counter[str] = Counter()
+        self._places = Places(limits.destination_in_flight, min(LONGEST_WAIT_S, limits.timeout_s / 4), clock=clock)
         self._all_out_since_s: float | None = None
 
     @property
@@ -102,12 +101,10 @@ class Dispatcher:
     async def _call(
         self, line: ProviderLine, destination: str, delivery: DeliveryRecord, address: str, content: Content
     ) -> Outcome:
-        refused = line.not_now(destination, self._clock())
-        if refused is not None:
-            return refused
-        with self._one_more(f"{line.provider.name}:{destination}") as may:
-            if not may:
-                return Deferred("destination_busy", soon())
+        async with self._places.one(f"{line.provider.name}:{destination}") as may:
+            refused = line.not_now(destination, self._clock()) if may else Deferred("destination_busy", soon())
+            if refused is not None:
+                return refused
             with line.calling(self._clock()) as wait_s:
                 await asyncio.sleep(wait_s)
                 outcome = await self._bounded(line.provider, delivery, address, content)
@@ -123,20 +120,6 @@ class Dispatcher:
         except Exception as error:  # pylint: disable=broad-exception-caught  # an adapter's bug must not repeat for ever
             log.exception("provider.crashed", provider=provider.name)
             return Ambiguous(f"crash:{type(error).__name__}")
-
-    @contextmanager
-    def _one_more(self, destination: str) -> Iterator[bool]:
-        """Whether one more call to this destination may be under way; a slow one must not take every place."""
-        if self._under_way[destination] >= self._limits.destination_in_flight:
-            yield False
-            return
-        self._under_way[destination] += 1
-        try:
-            yield True
-        finally:
-            self._under_way[destination] -= 1
-            if not self._under_way[destination]:
-                del self._under_way[destination]
 
     def _all_wait(self, waits: Sequence[Deferred]) -> Outcome:
         """What waited in vain for hours comes back less often: its records rest in timers by now."""

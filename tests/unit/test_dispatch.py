@@ -177,10 +177,11 @@ async def test_one_slow_destination_takes_its_own_places_and_nobody_elses() -> N
                 await asyncio.Event().wait()
             return await super().send(delivery, address, content)
 
-    provider = SlowDomain()
-    dispatcher = Dispatcher([provider], limits(destination_in_flight=2), {})
+    provider, clock = SlowDomain(), Clock()
+    dispatcher = Dispatcher([provider], limits(destination_in_flight=2), {}, clock=clock)
     stuck = [asyncio.create_task(a_send(dispatcher, "x@slow.io")) for _ in range(2)]
-    await asyncio.sleep(0)
+    await turns(5)
+    clock.now_s += 0.6
     busy = await a_send(dispatcher, "x@slow.io")
     assert isinstance(busy, Deferred)
     assert (busy.reason, timedelta(seconds=1) <= busy.wait <= timedelta(seconds=3)) == ("destination_busy", True)
@@ -190,10 +191,35 @@ async def test_one_slow_destination_takes_its_own_places_and_nobody_elses() -> N
         task.cancel()
     await asyncio.gather(*stuck, return_exceptions=True)
     waiting = asyncio.create_task(a_send(dispatcher, "x@slow.io"))
-    await asyncio.sleep(0)
+    await turns(5)
     assert not waiting.done(), "the places are free again"
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def turns(number: int) -> None:
+    """Lets what is ready run."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_at_a_quick_destination_a_place_is_waited_for() -> None:
+    provider = RecordingProvider()
+    dispatcher = Dispatcher([provider], limits(destination_in_flight=2), {})
+    outcomes = await asyncio.gather(*(a_send(dispatcher) for _ in range(50)))
+    assert {type(each) for each in outcomes} == {Sent}
+    assert len(provider.sent) == 50
+
+
+async def test_no_more_calls_than_places_are_under_way() -> None:
+    provider = RecordingProvider()
+    provider.open.clear()
+    dispatcher = Dispatcher([provider], limits(destination_in_flight=3), {})
+    sending = [asyncio.create_task(a_send(dispatcher)) for _ in range(9)]
+    await turns(20)
+    assert len(provider.sent) == 3
+    provider.open.set()
+    assert {type(each) for each in await asyncio.gather(*sending)} == {Sent}
 
 
 async def test_beyond_its_pace_a_call_waits_in_a_timer() -> None:
