@@ -2,11 +2,13 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 
 from api.cli.main import app
 
@@ -88,10 +90,26 @@ def test_what_ci_calls_can_be_called() -> None:
     assert os.access(ROOT / "deploy" / "carillon", os.X_OK)
 
 
+def commands_of(program: typer.Typer) -> list[str]:
+    """Commands and groups of commands by their names."""
+    groups = [each.typer_instance.info.name for each in program.registered_groups if each.typer_instance]
+    commands = [each.name or each.callback.__name__ for each in program.registered_commands if each.callback]
+    return [*(str(name) for name in groups), *commands]
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/migration.md"])
 def test_every_command_a_page_names_exists(page: str) -> None:
     code = the_code_of(page)
     targets = set(TARGET.findall((ROOT / "Makefile").read_text()))
     assert set(re.findall(r"(?:^|[`;&|$] ?)make ([a-z-]+)", code, re.MULTILINE)) <= targets
-    commands = {each.name or each.callback.__name__ for each in app.registered_commands if each.callback}
-    assert set(re.findall(r"(?:^|[`;&|$] ?)carillon ([a-z-]+)", code, re.MULTILINE)) <= commands
+    assert set(re.findall(r"(?:^|[`;&|$] ?)carillon ([a-z-]+)", code, re.MULTILINE)) <= set(commands_of(app))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
+def test_every_command_of_the_dead_letters_can_be_typed_as_it_is_printed(page: str) -> None:
+    """Its words and options exist; nothing is run."""
+    program = typer.main.get_command(app)
+    for line in re.findall(r"(?:^|`)carillon ((?:dlq|unknown) [^`\n]+)", the_code_of(page), re.MULTILINE):
+        group, command, *arguments = shlex.split(line)
+        typed = program.commands[group].commands[command]  # type: ignore[attr-defined]  # click's groups
+        typed.make_context(command, arguments)
