@@ -40,6 +40,11 @@ class Shop:
     async def redrive(self) -> object:
         return await self.repairs.redrive("dev", *self.ids, "olga")
 
+    async def redrive_all(self, count: int) -> None:
+        """So many of them, one by one."""
+        for row in list(self.floor.deliveries.rows.values())[:count]:
+            await self.repairs.redrive("dev", row.notification_id, row.delivery_id, "ben")
+
     async def replays(self, wanted: Wanted, *, expected: int, per_s: float = 1000) -> list[str]:
         return [result async for result in self.repairs.replay("dev", wanted, "olga", expected=expected, per_s=per_s)]
 
