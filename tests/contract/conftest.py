@@ -73,7 +73,7 @@ async def shelves_on_dynamodb_local(settings: Settings) -> AsyncIterator[Shelves
 
 @pytest_asyncio.fixture(scope="session")
 async def shelves_on_moto(settings: Settings, moto_address: str) -> AsyncIterator[Shelves]:
-    changed = settings.model_copy(update={"aws_endpoint_url_dynamodb": moto_address, "environments": ("dev",)})
+    changed = settings.model_copy(update={"aws_endpoint_url_dynamodb": moto_address, "environments": ("dev", "test")})
     await create_tables(changed)
     async with open_dynamo(changed) as dynamo:
         yield _on(dynamo)
