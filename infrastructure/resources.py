@@ -8,6 +8,7 @@ import httpx2
 from redis.asyncio import Redis
 
 from infrastructure.catalogue import load_catalogue
+from infrastructure.dynamo.api_keys import ApiKeyStore
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
@@ -38,6 +39,7 @@ class Stores:
     caps: CapStore
     trouble: TroubleStore
     marks: QuarantineMarks
+    api_keys: ApiKeyStore
 
     @classmethod
     def on(cls, dynamo: Dynamo) -> "Stores":
@@ -50,6 +52,7 @@ class Stores:
             CapStore(dynamo),
             TroubleStore(dynamo),
             QuarantineMarks(dynamo),
+            ApiKeyStore(dynamo),
         )
 
 

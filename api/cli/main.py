@@ -3,6 +3,7 @@
 import typer
 
 from api.cli.dlq import dlq
+from api.cli.keys import keys
 from api.cli.lag import lag
 from api.cli.setup import setup
 from api.cli.trace import trace
@@ -27,6 +28,7 @@ app.command()(trace)
 app.command()(setup)
 app.add_typer(dlq)
 app.add_typer(unknown)
+app.add_typer(keys)
 
 
 def run() -> None:

@@ -47,7 +47,7 @@ async def send(
     served = house.settings.default_environment, house.settings.environments
     asked = read_request(await request.body())
     if isinstance(asked, CancelRequest):
-        taken_back = Cancelling(house, environment_of(asked, *served), producer_of(caller), asked.cancel)
+        taken_back = Cancelling(house, environment_of(asked, caller, *served), producer_of(caller), asked.cancel)
         return await _cancelled(taken_back, request, response)
     submission = submission_of(asked, idempotency_key, caller, *served)
     acceptance = await Intake(house).accept(submission, request.headers.get(TRACEPARENT, ""))

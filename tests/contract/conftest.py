@@ -9,6 +9,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
+from infrastructure.dynamo.api_keys import ApiKeyStore
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
@@ -24,6 +25,7 @@ from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from tests.fakes.keys import FakeKeys
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
 from tests.fakes.trouble import FakeMarks, FakeTrouble
@@ -41,6 +43,7 @@ class Shelves:
     caps: CapStore
     trouble: TroubleStore
     marks: QuarantineMarks
+    api_keys: ApiKeyStore
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +65,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         CapStore(dynamo),
         TroubleStore(dynamo),
         QuarantineMarks(dynamo),
+        ApiKeyStore(dynamo),
     )
 
 
@@ -96,6 +100,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeCaps(),
             FakeTrouble(ledger),
             FakeMarks(),
+            FakeKeys(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found
