@@ -10,6 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api.body_limit import BodyLimit
 from api.cookies import Cookies
+from api.limits import RateLimitHeaders
 from api.measuring import MeasuringMiddleware
 from api.problems import install_problems
 from api.routes import auth, health, inbox, keys, legacy, live, notifications, ops, ops_deliveries, ops_quarantine, pages
@@ -38,12 +39,20 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (auth, inbox, notifications, keys, live, ops, ops_deliveries, ops_quarantine, legacy, health, pages):
         app.include_router(module.router)
     app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
+    app.add_middleware(RateLimitHeaders)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Correlation-ID"],
-        expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Correlation-ID"],
+        expose_headers=[
+            "Location",
+            "Retry-After",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Idempotent-Replayed",
+            "X-Correlation-ID",
+        ],
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, settings=settings)
