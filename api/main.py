@@ -13,7 +13,20 @@ from api.cookies import Cookies
 from api.limits import RateLimitHeaders
 from api.measuring import MeasuringMiddleware
 from api.problems import install_problems
-from api.routes import auth, health, inbox, keys, legacy, live, notifications, ops, ops_deliveries, ops_quarantine, pages
+from api.routes import (
+    auth,
+    batch,
+    health,
+    inbox,
+    keys,
+    legacy,
+    live,
+    notifications,
+    ops,
+    ops_deliveries,
+    ops_quarantine,
+    pages,
+)
 from api.security_headers import SecurityHeaders
 from api.static_files import RevalidatedFiles
 from api.wiring import open_api_resources
@@ -36,7 +49,20 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     install_problems(app)
     # inbox before notifications: `/unread` must not be read as an id
-    for module in (auth, inbox, notifications, keys, live, ops, ops_deliveries, ops_quarantine, legacy, health, pages):
+    for module in (
+        auth,
+        inbox,
+        batch,
+        notifications,
+        keys,
+        live,
+        ops,
+        ops_deliveries,
+        ops_quarantine,
+        legacy,
+        health,
+        pages,
+    ):
         app.include_router(module.router)
     app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
     app.add_middleware(RateLimitHeaders)
