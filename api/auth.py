@@ -49,9 +49,11 @@ def cookies_of(connection: HTTPConnection) -> Cookies:
 
 
 # For the OpenAPI document only: reading and judging is done below, in one place for HTTP and WebSocket.
-_BEARER = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token for this API")
-_COOKIE = APIKeyCookie(name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http")
-_KEY = APIKeyHeader(name=KEY_HEADER, auto_error=False, description="An API key of a backend: `crl_…`")
+_BEARER = HTTPBearer(scheme_name="bearer", auto_error=False, bearerFormat="JWT", description="An access token for this API")
+_COOKIE = APIKeyCookie(
+    scheme_name="session", name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http"
+)
+_KEY = APIKeyHeader(scheme_name="apiKey", name=KEY_HEADER, auto_error=False, description="An API key of a backend: `crl_…`")
 
 
 async def get_current_user(

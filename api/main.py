@@ -12,6 +12,7 @@ from api.body_limit import BodyLimit
 from api.cookies import Cookies
 from api.limits import RateLimitHeaders
 from api.measuring import MeasuringMiddleware
+from api.openapi import describe
 from api.problems import install_problems
 from api.routes import (
     auth,
@@ -48,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     install_problems(app)
+    describe(app)
     # inbox before notifications: `/unread` must not be read as an id
     for module in (
         auth,

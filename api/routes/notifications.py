@@ -15,7 +15,7 @@ from api.status import read_status, settled_within, timeline_of
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from schemas.cloudevents import TRACEPARENT
-from schemas.requests import CancelRequest, NotificationRequest
+from schemas.requests import CancelRequest
 from schemas.topics import Environment, group
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
@@ -26,12 +26,8 @@ _ID = Path(pattern=r"^ntf_[a-z2-7]{26}$")
 
 CanSend = Annotated[User, Depends(requires("notifications:send"))]
 
-_BODY = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": NotificationRequest.model_json_schema()}}}
-}
 
-
-@router.post("", status_code=202, operation_id="send", openapi_extra=_BODY)
+@router.post("", status_code=202, operation_id="send")
 async def send(
     request: Request,
     response: Response,
