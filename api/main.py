@@ -17,6 +17,7 @@ from api.problems import install_problems
 from api.routes import (
     auth,
     batch,
+    docs,
     health,
     inbox,
     keys,
@@ -63,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         ops_quarantine,
         legacy,
         health,
+        docs,
         pages,
     ):
         app.include_router(module.router)
