@@ -10,13 +10,13 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCreden
 from starlette.requests import HTTPConnection
 
 from api.cookies import Cookies
+from api.limits import Limiting, admit
 from api.problems import Problem
 from infrastructure.auth.api_keys import InvalidKey, KeyVerifier
 from infrastructure.auth.bearer import BearerVerifier, InvalidToken
 from infrastructure.auth.login import LoginClient
 from infrastructure.auth.renewal import LiveSessions
 from infrastructure.auth.user import User
-from infrastructure.settings import Settings
 from schemas.topics import Environment
 
 log = structlog.get_logger()
@@ -26,11 +26,9 @@ EXPIRED, NOT_YOURS = 4401, 4403
 KEY_HEADER = "X-API-Key"
 
 
-class Doors(Protocol):
+class Doors(Limiting, Protocol):
     """The part of the resources that knowing a caller needs."""
 
-    @property
-    def settings(self) -> Settings: ...
     @property
     def sessions(self) -> LiveSessions: ...
     @property
@@ -51,9 +49,11 @@ def cookies_of(connection: HTTPConnection) -> Cookies:
 
 
 # For the OpenAPI document only: reading and judging is done below, in one place for HTTP and WebSocket.
-_BEARER = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token for this API")
-_COOKIE = APIKeyCookie(name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http")
-_KEY = APIKeyHeader(name=KEY_HEADER, auto_error=False, description="An API key of a backend: `crl_…`")
+_BEARER = HTTPBearer(scheme_name="bearer", auto_error=False, bearerFormat="JWT", description="An access token for this API")
+_COOKIE = APIKeyCookie(
+    scheme_name="session", name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http"
+)
+_KEY = APIKeyHeader(scheme_name="apiKey", name=KEY_HEADER, auto_error=False, description="An API key of a backend: `crl_…`")
 
 
 async def get_current_user(
@@ -62,7 +62,13 @@ async def get_current_user(
     _cookie: Annotated[str | None, Security(_COOKIE)] = None,
     _key: Annotated[str | None, Security(_KEY)] = None,
 ) -> User:
-    """Who calls this route; 401 if nobody we know, 403 if another site may be behind the request."""
+    """Who calls this route; 401 if nobody we know, 403 if another site may be behind the request, 429 if too often."""
+    user = await _identified(request)
+    await admit(request, user)
+    return user
+
+
+async def _identified(request: Request) -> User:
     if KEY_HEADER in request.headers:
         return await _key_user(request)
     if "authorization" in request.headers:

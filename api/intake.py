@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from asgi_correlation_id import correlation_id
@@ -60,6 +61,19 @@ class Acceptance:
     submission: Submission
     position: Position
     replayed: bool
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "notification_id": self.submission.notification_id,
+            "request_id": self.submission.request_id,
+            "environment": self.submission.environment,
+            "status": "ACCEPTED",
+            "position": self.position.model_dump(),
+        }
+
+    @property
+    def location(self) -> str:
+        return f"/api/v1/notifications/{self.submission.notification_id}?environment={self.submission.environment}"
 
 
 def producer_of(user: User) -> str:

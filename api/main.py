@@ -10,9 +10,25 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api.body_limit import BodyLimit
 from api.cookies import Cookies
+from api.limits import RateLimitHeaders
 from api.measuring import MeasuringMiddleware
+from api.openapi import describe
 from api.problems import install_problems
-from api.routes import auth, health, inbox, keys, legacy, live, notifications, ops, ops_deliveries, ops_quarantine, pages
+from api.routes import (
+    auth,
+    batch,
+    docs,
+    health,
+    inbox,
+    keys,
+    legacy,
+    live,
+    notifications,
+    ops,
+    ops_deliveries,
+    ops_quarantine,
+    pages,
+)
 from api.security_headers import SecurityHeaders
 from api.static_files import RevalidatedFiles
 from api.wiring import open_api_resources
@@ -34,16 +50,39 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     install_problems(app)
+    describe(app)
     # inbox before notifications: `/unread` must not be read as an id
-    for module in (auth, inbox, notifications, keys, live, ops, ops_deliveries, ops_quarantine, legacy, health, pages):
+    for module in (
+        auth,
+        inbox,
+        batch,
+        notifications,
+        keys,
+        live,
+        ops,
+        ops_deliveries,
+        ops_quarantine,
+        legacy,
+        health,
+        docs,
+        pages,
+    ):
         app.include_router(module.router)
     app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
+    app.add_middleware(RateLimitHeaders)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Correlation-ID"],
-        expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Correlation-ID"],
+        expose_headers=[
+            "Location",
+            "Retry-After",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Idempotent-Replayed",
+            "X-Correlation-ID",
+        ],
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, settings=settings)

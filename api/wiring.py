@@ -13,6 +13,7 @@ from infrastructure.auth.renewal import LiveSessions
 from infrastructure.auth.user import User
 from infrastructure.kafka.connection import connection
 from infrastructure.kafka.lag_watch import LagWatch, open_lag_watch
+from infrastructure.redis.rate_limit import RateLimiter
 from infrastructure.redis.seen import SeenRequests
 from infrastructure.redis.wakeups import Wakeups, open_wakeups
 from infrastructure.resources import Resources, open_resources
@@ -27,6 +28,7 @@ class ApiResources(Resources):
     bearer: BearerVerifier
     keys: KeyVerifier
     keyring: Keyring
+    limiter: RateLimiter
     seen: SeenRequests
     wakeups: Wakeups
     lag: LagWatch
@@ -53,6 +55,7 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
             bearer=credentials.bearer,
             keys=KeyVerifier(shared.stores.api_keys, key_hash(settings), settings.environments),
             keyring=Keyring(shared.stores.api_keys, key_hash(settings)),
+            limiter=RateLimiter(shared.redis),
             seen=SeenRequests(shared.redis, settings.idempotency_ttl_seconds),
             wakeups=await stack.enter_async_context(open_wakeups(shared.redis)),
             lag=await stack.enter_async_context(open_lag_watch(connection(settings))),

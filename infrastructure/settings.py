@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     cors_origins: CommaSeparated = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
+    rate_limit_per_minute: int = Field(default=100, ge=1)
     types_dir: Path = Path("deploy/types")
     sandbox_url: str = ""
 

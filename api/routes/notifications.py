@@ -9,13 +9,13 @@ from api.auth import CurrentUser, requires
 from api.cancelling import Cancelling
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
-from api.intake import Acceptance, Intake, environment_of, producer_of, read_request, submission_of
+from api.intake import Intake, environment_of, producer_of, read_request, submission_of
 from api.problems import Problem
 from api.status import read_status, settled_within, timeline_of
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from schemas.cloudevents import TRACEPARENT
-from schemas.requests import CancelRequest, NotificationRequest
+from schemas.requests import CancelRequest
 from schemas.topics import Environment, group
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
@@ -26,12 +26,8 @@ _ID = Path(pattern=r"^ntf_[a-z2-7]{26}$")
 
 CanSend = Annotated[User, Depends(requires("notifications:send"))]
 
-_BODY = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": NotificationRequest.model_json_schema()}}}
-}
 
-
-@router.post("", status_code=202, operation_id="send", openapi_extra=_BODY)
+@router.post("", status_code=202, operation_id="send")
 async def send(
     request: Request,
     response: Response,
@@ -51,7 +47,7 @@ async def send(
         return await _cancelled(taken_back, request, response)
     submission = submission_of(asked, idempotency_key, caller, *served)
     acceptance = await Intake(house).accept(submission, request.headers.get(TRACEPARENT, ""))
-    response.headers["Location"] = f"/api/v1/notifications/{submission.notification_id}?environment={submission.environment}"
+    response.headers["Location"] = acceptance.location
     if acceptance.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     if (seconds := _wait_of(prefer)) > 0:
@@ -59,24 +55,13 @@ async def send(
         found = await settled_within(house, submission.environment, submission.notification_id, seconds)
         if found is not None:
             response.status_code = 200
-            return ok(_accepted(acceptance) | found, "The outcome is known.")
-    return ok(_accepted(acceptance), "Accepted: Kafka has it.")
+            return ok(acceptance.described() | found, "The outcome is known.")
+    return ok(acceptance.described(), "Accepted: Kafka has it.")
 
 
 def _wait_of(prefer: str | None) -> float:
     found = _WAIT.search(prefer or "")
     return min(float(found[1]), MAX_WAIT_S) if found else 0.0
-
-
-def _accepted(acceptance: Acceptance) -> dict[str, Any]:
-    submission = acceptance.submission
-    return {
-        "notification_id": submission.notification_id,
-        "request_id": submission.request_id,
-        "environment": submission.environment,
-        "status": "ACCEPTED",
-        "position": acceptance.position.model_dump(),
-    }
 
 
 def _may_read(user: User, found: dict[str, Any]) -> bool:

@@ -2,9 +2,8 @@
 
 import asyncio
 from datetime import datetime
-from typing import Any
 
-from infrastructure.dynamo.client import ConditionFailed, Dynamo
+from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
 from infrastructure.dynamo.tables import API_KEYS
 from schemas.api_keys import ApiKey, environment_of_key
 from schemas.base import iso
@@ -23,7 +22,7 @@ class ApiKeyStore:
     async def get(self, key_id: str) -> ApiKey | None:
         """A consistent read, batched with the others of the moment."""
         found = await self._dynamo.get(_table(key_id), {"key_id": key_id})
-        return ApiKey.model_validate(found) if found else None
+        return _key(found) if found else None
 
     async def add(self, key: ApiKey) -> None:
         row = _row(key) | {"listed": _LISTED, "key_id": key.key_id}
@@ -42,7 +41,7 @@ class ApiKeyStore:
             )
         except ConditionFailed as failed:
             raise ChangedMeanwhile from failed
-        return ApiKey.model_validate(row)
+        return _key(row)
 
     async def note_use(self, key: ApiKey, now: datetime) -> None:
         """The first of an hour writes it, whichever process that is."""
@@ -72,7 +71,11 @@ def _table(key_id: str) -> str:
     return API_KEYS.named(environment_of_key(key_id))
 
 
-def _row(key: ApiKey) -> dict[str, Any]:
+def _key(row: Item) -> ApiKey:
+    return ApiKey.model_validate({name: value for name, value in row.items() if name != "listed"})
+
+
+def _row(key: ApiKey) -> Item:
     """Times as text that sorts, so that the index lists in the order of creation."""
     moments = {
         name: iso(moment) if (moment := getattr(key, name)) else None

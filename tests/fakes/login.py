@@ -25,6 +25,7 @@ from infrastructure.auth.renewal import LiveSessions
 from infrastructure.auth.user import User
 from infrastructure.local.identity.app import identity_app
 from infrastructure.local.identity.settings import IdentitySettings
+from infrastructure.redis.rate_limit import RateLimiter
 from infrastructure.settings import Settings
 from tests.fakes.keys import FakeKeys
 
@@ -43,6 +44,7 @@ class Resources:
     bearer: BearerVerifier
     keys: KeyVerifier
     keyring: Keyring
+    limiter: RateLimiter
 
 
 @dataclass
@@ -115,6 +117,7 @@ def a_world(tmp_path: Path, **tenant: Any) -> World:
         credentials.bearer,
         KeyVerifier(table, key_hash(settings), settings.environments),
         Keyring(table, key_hash(settings)),
+        RateLimiter(redis),
     )
 
     async def learn(user: User) -> None:
