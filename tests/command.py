@@ -22,8 +22,8 @@ class Ran:
         return json.loads(self.output)
 
 
-async def carillon(variables: Mapping[str, str], *arguments: str) -> Ran:
-    process = await asyncio.create_subprocess_exec(
+async def started(variables: Mapping[str, str], *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         "import sys; sys.argv[0] = 'carillon'; from api.cli.main import run; run()",
@@ -33,6 +33,13 @@ async def carillon(variables: Mapping[str, str], *arguments: str) -> Ran:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def ended(process: asyncio.subprocess.Process) -> Ran:
     output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return Ran(process.returncode, output.decode(), errors.decode())
+
+
+async def carillon(variables: Mapping[str, str], *arguments: str) -> Ran:
+    return await ended(await started(variables, *arguments))

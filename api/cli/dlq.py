@@ -127,6 +127,7 @@ def discard(
     note: Note = "",
     by: By = "",
     environment: Where = "",
+    as_json: Json = False,
 ) -> None:
     """Take it off the list for good. A delivery stays FAILED, a record stays in its Kafka topic; both say who did it.
 
@@ -139,7 +140,8 @@ def discard(
         return [said for name, one in wanted if (said := await _discard(bench, name, one, who, note)) is not None]
 
     problems = at_the_bench(discarding, environment)
-    typer.echo(f"{len(names) - len(problems)} discarded.")
+    count = len(names) - len(problems)
+    typer.echo(json.dumps({"discarded": count, "problems": problems}) if as_json else f"{count} discarded.")
     if problems:
         raise refuse("\n".join(problems))
 

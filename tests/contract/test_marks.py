@@ -21,7 +21,6 @@ async def test_a_mark_is_found_by_its_place(shelves: Shelves, unique: Unique) ->
     mark = a_mark(position, to="requests/0/7")
     assert await shelves.marks.put("dev", mark) == mark
     assert await shelves.marks.get("dev", (position, unique("q/0/2"))) == {position: mark}
-    assert await shelves.marks.get("test", (position,)) == {}
     assert await shelves.marks.get("dev", ()) == {}
 
 

@@ -1,6 +1,7 @@
 """What went wrong and how people put it right: dead letters, doubt, quarantine, and what producers hear of the end."""
 
 import json
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from infrastructure.settings import Settings
 from schemas import topics
 from schemas.deliveries import Delivery
 from schemas.ids import notification_id
-from tests.command import carillon
+from tests.command import carillon, ended, started
 from tests.eventually import eventually
 from tests.integration.conftest import Fault
 from tests.integration.test_email_and_slack import accepted, calls, in_state, send
@@ -116,6 +117,35 @@ async def test_many_are_replayed_over_http_after_a_dry_run(
 
     await eventually(sent)
     for row in rows:
+        assert accepted(await calls(sandbox, row)) == [False, True]
+
+
+async def test_a_replay_stops_at_ctrl_c_and_goes_on_when_it_is_begun_again(
+    resources: Resources,
+    variables: Mapping[str, str],
+    workers: Child,
+    sandbox: httpx2.AsyncClient,
+    fault: Fault,
+    unique: Unique,
+) -> None:
+    await fault("email", mode="permanent", times=3)
+    notification = await send(resources, unique("order"), to=[{"email": f"{unique('p')}@example.com"} for _ in range(3)])
+
+    async def states(*wanted: str) -> bool:
+        rows = await resources.stores.deliveries.of("dev", notification)
+        return sorted(row.state for row in rows) == sorted(wanted)
+
+    await eventually(lambda: states("FAILED", "FAILED", "FAILED"))
+    mine = ("dlq", "replay", "--notification", notification, "--yes")
+    slow = await started(variables, *mine, "--rate", "0.1")
+    await eventually(lambda: states("FAILED", "FAILED", "SENT"))
+    slow.send_signal(signal.SIGINT)
+    stopped = await ended(slow)
+    assert (stopped.code, "Stopped after 1;" in stopped.errors, "Traceback" in stopped.errors) == (1, True, False)
+    assert await states("FAILED", "FAILED", "SENT")
+    assert "2 redriven" in (await carillon(variables, *mine)).output
+    await eventually(lambda: states("SENT", "SENT", "SENT"))
+    for row in await resources.stores.deliveries.of("dev", notification):
         assert accepted(await calls(sandbox, row)) == [False, True]
 
 

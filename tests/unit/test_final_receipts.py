@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infrastructure.ports import Outgoing
-from schemas.outcomes import Dead, Unavailable
+from schemas.outcomes import Dead, Retry, Unavailable
 from tests.unit.stories import Floor, a_request, a_routed_email, as_read, now
 
 STATUS = "notifications.dev.status"
@@ -26,8 +26,10 @@ async def persist_reads(floor: Floor) -> None:
 
 
 async def time_passes(floor: Floor) -> None:
-    """Every timer fires, as schedule fires it."""
+    """Every question about completion is asked, as schedule asks it."""
     for key, timer in list(floor.timers.timers.items()):
+        if timer.topic != STATUS:
+            continue
         await floor.persist.handle(as_read(Outgoing(timer.topic, timer.key, timer.value.encode(), timer.headers)))
         floor.timers.timers.pop(key, None)
 
@@ -85,6 +87,16 @@ async def test_of_several_deliveries_the_last_end_brings_the_receipt() -> None:
     rows = await floor.deliveries.of("dev", floor.notification.notification_id)
     assert final["counts"] == {"SENT": 2}
     assert final["revision"] == sum(row.version for row in rows)
+
+
+async def test_one_that_is_tried_again_has_not_ended() -> None:
+    floor = Floor(Retry("http_503"))
+    await floor.route.handle(a_request({"to": [{"email": "a@x.io"}, {"email": "b@x.io"}]}))
+    await deliver(floor, "email")
+    await persist_reads(floor)
+    await time_passes(floor)
+    assert sorted(row.state for row in floor.deliveries.rows.values()) == ["RETRY", "SENT"]
+    assert finals(floor) == []
 
 
 async def test_ends_that_fall_together_share_a_timer() -> None:
