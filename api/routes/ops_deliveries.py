@@ -120,7 +120,7 @@ async def replay(body: ReplayIn, operator: Operator, repairs: TheRepairs, enviro
         error = {"pointer": "/expected", "detail": "say how many, as the dry run counted them"}
         raise Problem(422, "Invalid request", "A replay states how many deliveries it expects.", errors=[error])
     if body.expected > MOST_OVER_HTTP:
-        detail = f"At most {MOST_OVER_HTTP} in one call: narrow it, or use `carillon dlq replay`, which has no such limit."
+        detail = f"At most {MOST_OVER_HTTP} in one call: narrow it, or use `carillon dlq replay`, which takes more."
         raise Problem(422, "Too many", detail, errors=[{"pointer": "/expected", "detail": detail}])
     try:
         redriving = repairs.replay(environment, wanted, operator.id, expected=body.expected, per_s=body.per_s)
