@@ -1,18 +1,16 @@
 """The OpenAPI document: what FastAPI knows of the routes, with what every answer of this API has in common.
 
-`python -m api.openapi` writes it to docs/openapi.json; a test compares the two.
+`python -m api.openapi_renew` writes it to docs/openapi.json; a test compares the two.
 """
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import SecretStr
 
 from api.openapi_parts import (
     ALSO,
@@ -30,7 +28,7 @@ from api.openapi_parts import (
 from api.problems import ENVELOPED
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "openapi.json"
-RENEW = "python -m api.openapi"
+RENEW = "python -m api.openapi_renew"
 
 Node = dict[str, Any]
 
@@ -159,21 +157,3 @@ def _references(kind: str, names: tuple[str, ...]) -> Node:
 
 def as_text(app: FastAPI) -> str:
     return json.dumps(document(app), indent=1, ensure_ascii=False) + "\n"
-
-
-def main() -> int:
-    # pylint: disable=import-outside-toplevel  # main.py imports this module
-    from api.main import create_app
-    from infrastructure.settings import Settings
-
-    # no setting changes the document; the secret is there because none may be missing
-    settings = Settings(_env_file=None, deployment="local", app_secret_key=SecretStr("-" * 32))
-    text = as_text(create_app(settings))
-    was = DOCUMENT.read_text() if DOCUMENT.exists() else ""
-    DOCUMENT.write_text(text)
-    sys.stdout.write(f"{DOCUMENT.name} {'is as it was' if was == text else 'was renewed'}.\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
