@@ -17,7 +17,7 @@ from consumers.places import Places
 from consumers.provider_line import LONGEST_WAIT_S, Limits, ProviderLine, soon
 from infrastructure.ports import Content, Provider, ReadsBack
 from schemas.deliveries import DeliveryRecord
-from schemas.outcomes import Ambiguous, CannotTell, Dead, Deferred, NotFound, Outcome, Policy, ReadBack, Retry, Sent
+from schemas.outcomes import Ambiguous, CannotTell, Dead, Deferred, Found, NotFound, Outcome, Policy, ReadBack, Retry, Sent
 from schemas.shaping import Pace
 
 log = structlog.get_logger()
@@ -42,7 +42,6 @@ class Dispatcher:
             ProviderLine(each, limits, Pace(paces[each.name]) if each.name in paces else None) for each in providers
         ]
         self._places = Places(limits.destination_in_flight, min(LONGEST_WAIT_S, limits.timeout_s / 4), clock=clock)
-        self._all_out_since_s: float | None = None
 
     @property
     def reads_back(self) -> bool:
@@ -52,10 +51,13 @@ class Dispatcher:
         """Seconds for which nothing can be sent; 0 again when it lasts so long that records had better rest in timers."""
         now_s = self._clock()
         if not self._lines or not all(line.is_out(now_s) for line in self._lines):
-            self._all_out_since_s = None
             return 0.0
-        since_s = self._all_out_since_s = now_s if self._all_out_since_s is None else self._all_out_since_s
-        return 0.0 if now_s - since_s >= self._limits.out_s else 1.0
+        return 0.0 if self._are_out_for_long(now_s) else 1.0
+
+    def _are_out_for_long(self, now_s: float) -> bool:
+        """Since none of them has answered: a probe that finds one still out changes nothing about that."""
+        since = [line.out_since_s for line in self._lines]
+        return all(each is not None and now_s - each >= self._limits.out_s for each in since)
 
     async def send(self, delivery: DeliveryRecord, address: str, content: Content, policy: Policy) -> Outcome:
         """One attempt, by the first provider that can, within the attempt's time."""
@@ -81,9 +83,9 @@ class Dispatcher:
         for line in self._lines:
             if line.provider.destination(address) is not None:
                 found.append(await self._look(line.provider, delivery, address, since))
-        for answer in found:
-            if not isinstance(answer, NotFound | CannotTell):
-                return answer
+        shown = next((answer for answer in found if isinstance(answer, Found)), None)
+        if shown is not None:
+            return shown
         return NotFound() if found and all(isinstance(answer, NotFound) for answer in found) else CannotTell()
 
     async def _look(self, provider: Provider, delivery: DeliveryRecord, address: str, since: datetime) -> ReadBack:
@@ -126,8 +128,7 @@ class Dispatcher:
         if not waits:
             return Deferred("no_time_left", soon())
         first = min(waits, key=lambda each: each.wait)
-        since_s = self._all_out_since_s
-        if since_s is None or self._clock() - since_s < self._limits.out_s:
+        if not self._are_out_for_long(self._clock()):
             return first
         return replace(first, wait=timedelta(seconds=random.uniform(*_LATER_S)))  # noqa: S311
 
@@ -145,10 +146,10 @@ def _summary(tried: Sequence[tuple[str, Outcome]]) -> Outcome:
     if len(tried) == 1:
         return last
     trail = "; ".join(f"{who}: {_reason(what)}" for who, what in tried)
-    if isinstance(last, Dead):
-        return Dead(trail)
     if any(isinstance(what, Ambiguous) for _, what in tried):
         return Ambiguous(trail)
+    if isinstance(last, Dead):
+        return Dead(trail)
     wishes = [what.asked for _, what in tried if isinstance(what, Retry)]
     return Retry(trail, min((wish for wish in wishes if wish is not None), default=None) if all(wishes) else None)
 

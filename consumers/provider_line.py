@@ -40,6 +40,7 @@ class ProviderLine:
         self._pace = pace
         self._breaker = Breaker()
         self._rests: dict[str, float] = {}
+        self.out_since_s: float | None = None
         PROVIDER_OUT.labels(provider.name).set(0)
 
     def is_out(self, now_s: float) -> bool:
@@ -72,14 +73,13 @@ class ProviderLine:
     def ended(self, destination: str, outcome: Outcome, now_s: float) -> None:
         """Learns from a call. Throttling and refusals of one message are answers: the provider is there."""
         PROVIDER_CALLS.labels(self.provider.name, type(outcome).__name__.lower()).inc()
-        was_out = self._breaker.open_until_s is not None
         if is_trouble(outcome):
             self._breaker = self._breaker.failed(now_s, self._limits.breaker, random.random())  # noqa: S311
         else:
             self._breaker = self._breaker.succeeded()
         if isinstance(outcome, Retry) and outcome.reason in _THROTTLED:
             self._rest(destination, outcome.asked, now_s)
-        self._say(was_out, now_s)
+        self._notice(now_s)
 
     def _rest(self, destination: str, asked: timedelta | None, now_s: float) -> None:
         """As long as it asked; a wish beyond what we would ever wait is not believed, and tried again like an outage."""
@@ -88,11 +88,14 @@ class ProviderLine:
         self._rests = {where: until_s for where, until_s in self._rests.items() if until_s > now_s}
         self._rests[destination] = now_s + rest_s
 
-    def _say(self, was_out: bool, now_s: float) -> None:
-        is_out = self._breaker.is_open(now_s)
-        if is_out != was_out:
-            PROVIDER_OUT.labels(self.provider.name).set(is_out)
-            log.warning("provider.out" if is_out else "provider.back", provider=self.provider.name)
+    def _notice(self, now_s: float) -> None:
+        """Out from when its breaker opens until a call is answered; the probes in between are part of it."""
+        is_out, was_out = self._breaker.open_until_s is not None, self.out_since_s is not None
+        if is_out == was_out:
+            return
+        self.out_since_s = now_s if is_out else None
+        PROVIDER_OUT.labels(self.provider.name).set(is_out)
+        log.warning("provider.out" if is_out else "provider.back", provider=self.provider.name)
 
 
 def is_trouble(outcome: Outcome) -> bool:

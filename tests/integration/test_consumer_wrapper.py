@@ -139,3 +139,16 @@ async def test_a_client_that_fetches_no_more_is_replaced(settings: Settings, res
         await all_seen(seen, 20)
     assert len(worker.clients) == 2
     assert set(seen.times.values()) == {1}
+
+
+async def test_a_stop_that_breaks_off_leaves_no_connection_and_no_task_behind(
+    settings: Settings, resources: Resources, topic: str
+) -> None:
+    seen = Seen()
+    async with Worker(settings, topic, seen) as worker:
+        [client] = worker.clients
+        # a fetch that a dead broker left unanswered: aiokafka cancels it, awaits it, and lets that end its own stop
+        client._consumer._fetcher._pending_tasks.add(asyncio.create_task(asyncio.Event().wait()))
+    inner = client._consumer._client
+    assert inner._sync_task is None
+    assert [connection for connection in inner._conns.values() if connection.connected()] == []

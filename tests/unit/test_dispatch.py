@@ -58,6 +58,8 @@ async def test_when_both_fail_the_trail_names_them_and_doubt_about_one_stays_dou
     assert await a_send(sure) == Retry("first: http_503; second: smtp_451"), "the second one named no wait"
     unsure = Dispatcher(two([Ambiguous("timeout")], [Retry("smtp_451")]), limits(), {})
     assert await a_send(unsure) == Ambiguous("first: timeout; second: smtp_451")
+    refused = Dispatcher(two([Ambiguous("timeout")], [Dead("smtp_550")]), limits(), {})
+    assert await a_send(refused) == Ambiguous("first: timeout; second: smtp_550")
 
 
 async def test_no_call_is_begun_that_could_outlast_the_attempt() -> None:
@@ -157,17 +159,29 @@ async def test_a_wish_beyond_what_anybody_waits_is_not_believed() -> None:
 
 
 async def test_out_for_hours_its_records_rest_in_timers_instead_of_in_kafka() -> None:
+    """Probed every half minute all the while, and out each time."""
     clock = Clock()
-    [only, _] = two([Retry("http_503")] * 3)
-    dispatcher = Dispatcher([only], limits(breaker=BreakerRules(3, 30_000.0), out_s=3600), {}, clock=clock)
+    [only, _] = two([Retry("http_503")] * 1000)
+    dispatcher = Dispatcher([only], limits(breaker=BreakerRules(3, 30.0), out_s=3600), {}, clock=clock)
     for _ in range(3):
         await a_send(dispatcher)
+    out_since_s = clock.now_s
     assert dispatcher.closed_for_s() > 0
-    clock.now_s += 3600
-    assert dispatcher.closed_for_s() == 0, "the gate opens, though nothing can be sent"
-    rest = await a_send(dispatcher)
-    assert isinstance(rest, Deferred)
+    while clock.now_s < out_since_s + 3700:
+        await a_send(dispatcher)
+        assert dispatcher.closed_for_s() == 0 or clock.now_s < out_since_s + 3600
+        clock.now_s += 15
+    while not isinstance(rest := await a_send(dispatcher), Deferred):
+        assert rest == Retry("http_503")
+    assert dispatcher.closed_for_s() == 0, "the gate is open, though nothing can be sent"
     assert rest.wait >= timedelta(minutes=5)
+    only.script.clear()
+    clock.now_s += 37
+    assert isinstance(await a_send(dispatcher), Sent)
+    only.script += [Retry("http_503")] * 3
+    for _ in range(3):
+        await a_send(dispatcher)
+    assert dispatcher.closed_for_s() > 0, "a new outage begins anew"
 
 
 async def test_one_slow_destination_takes_its_own_places_and_nobody_elses() -> None:
