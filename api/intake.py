@@ -13,6 +13,7 @@ from api.auth import refuse_foreign_environment
 from api.problems import Problem
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
+from infrastructure.kafka.entrance import EntranceName
 from infrastructure.kafka.producer import RecordTooLarge
 from infrastructure.metrics import IDEMPOTENCY_HITS
 from infrastructure.redis.seen import Seen
@@ -146,14 +147,14 @@ class Intake:
         self._seen = resources.seen
         self._notifications = resources.stores.notifications
 
-    async def accept(self, submission: Submission, traceparent: str) -> Acceptance:
+    async def accept(self, submission: Submission, traceparent: str, *, entrance: EntranceName = "http") -> Acceptance:
         """Raises `Problem`: 409 for another body under a known id, 422 for a type or template that is not there,
         503 when the broker did not acknowledge in time.
         """
         digest = body_hash(submission.request)
         known = await self._known(submission)
         if known is not None:
-            IDEMPOTENCY_HITS.labels("http").inc()
+            IDEMPOTENCY_HITS.labels(entrance).inc()
             if known.body_hash != digest:
                 raise Problem(
                     409,
@@ -163,7 +164,7 @@ class Intake:
                 )
             return Acceptance(submission, known.position, replayed=True)
         self._check_names(submission.request)
-        position = await self._submit(submission, traceparent)
+        position = await self._submit(submission, traceparent, entrance)
         seen = Seen(submission.producer, submission.request_id, digest, position)
         await self._seen.remember(submission.environment, submission.notification_id, seen)
         return Acceptance(submission, position, replayed=False)
@@ -190,11 +191,11 @@ class Intake:
         except Unresolved as error:
             raise invalid((FieldError(pointer=error.pointer, detail=error.detail),)) from error
 
-    async def _submit(self, submission: Submission, traceparent: str) -> Position:
+    async def _submit(self, submission: Submission, traceparent: str, entrance: EntranceName) -> Position:
         with acknowledged(submission.request_id):
             accepted = await self._entrance.submit(
                 submission.request,
-                entrance="http",
+                entrance=entrance,
                 environment=submission.environment,
                 producer=submission.producer,
                 request_id=submission.request_id,

@@ -14,11 +14,11 @@ from infrastructure.dynamo.troubled import Already, Change, Moved, NotSo
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Publisher
 from infrastructure.resources import Stores
-from schemas import cloudevents, topics
+from schemas import cloudevents
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.events import event_of
 from schemas.plan import Notification
-from schemas.timers import Timer
+from schemas.timers import Timer, turn_timer
 from schemas.topics import Environment
 from schemas.troubled import Look, Settlement
 
@@ -163,8 +163,6 @@ class Repairs:
 
 
 def _timer(row: Delivery, notification: Notification, due: datetime) -> Timer:
-    """The same timer deliver would put for this turn."""
-    turn = row.turn if row.state == "PENDING" else row.turn + 1
     record = DeliveryRecord(
         environment=row.environment,
         notification_id=row.notification_id,
@@ -172,17 +170,10 @@ def _timer(row: Delivery, notification: Notification, due: datetime) -> Timer:
         recipient=row.recipient,
         channel=row.channel,
         priority=notification.plan.priority,
-        turn=turn,
+        turn=row.turn if row.state == "PENDING" else row.turn + 1,
         traceparent=cloudevents.traceparent_of({}),
     )
-    return Timer(
-        environment=row.environment,
-        timer_id=f"turn#{row.delivery_id}#{turn}",
-        due_at=due,
-        topic=topics.deliveries(row.environment, row.channel, notification.plan.priority),
-        key=row.recipient,
-        value=record.model_dump_json(exclude_defaults=True),
-    )
+    return turn_timer(record, due)
 
 
 def _is_inside(row: Delivery, look: Look) -> bool:

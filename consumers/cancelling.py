@@ -13,7 +13,7 @@ from infrastructure.ports import Received
 from infrastructure.redis.live import Announcer
 from schemas.cancelling import CancelledDelivery, answer_of
 from schemas.deliveries import Delivery, DeliveryRecord
-from schemas.events import StatusEvent
+from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery
 
 log = structlog.get_logger()
@@ -90,19 +90,5 @@ class Canceller:
         return row, answer_of(row).model_copy(update={"answer": withdrawal})
 
     async def _report(self, record: Received, notification: Notification, row: Delivery, traceparent: str) -> None:
-        event = StatusEvent(
-            environment=row.environment,
-            notification_id=row.notification_id,
-            delivery_id=row.delivery_id,
-            event="cancelled",
-            state=row.state,
-            reason=row.reason,
-            recipient=row.recipient,
-            channel=row.channel,
-            at=row.updated_at,
-            version=row.version,
-            origin=record.position,
-            unclaimed=row.channel == "in_app",
-            **notification.whose,
-        )
+        event = event_of(row, origin=record.position, unclaimed=row.channel == "in_app", **notification.whose)
         await self._reporter.status(event, correlation_id="", traceparent=traceparent)

@@ -5,7 +5,9 @@ from datetime import datetime
 
 from pydantic import Field
 
+from schemas import topics
 from schemas.base import Record, UtcDatetime, iso
+from schemas.deliveries import DeliveryRecord
 from schemas.topics import Environment
 
 TIMER_SHARDS = 4
@@ -29,6 +31,23 @@ class Timer(Record):
     @property
     def order(self) -> str:
         return f"{iso(self.due_at)}#{self.timer_id}"
+
+
+def delivery_timer(delivery: DeliveryRecord, name: str, due_at: datetime) -> Timer:
+    """Puts the delivery's record back on its channel's Kafka topic."""
+    return Timer(
+        environment=delivery.environment,
+        timer_id=name,
+        due_at=due_at,
+        topic=topics.deliveries(delivery.environment, delivery.channel, delivery.priority),
+        key=delivery.recipient,
+        value=delivery.model_dump_json(exclude_defaults=True),
+    )
+
+
+def turn_timer(delivery: DeliveryRecord, due_at: datetime) -> Timer:
+    """The one of its next turn, by whomever it is put: a worker that retries, or an operator who redrives."""
+    return delivery_timer(delivery, f"turn#{delivery.delivery_id}#{delivery.turn}", due_at)
 
 
 def up_to(now: datetime) -> str:

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
+from api.intake import Acceptance, Intake, Submission
 from api.legacy_door import ADMITTED, DEPRECATED, LegacyClient, door_of
-from api.problems import RETRY_AFTER_S, Problem
+from api.problems import Problem
 from infrastructure.auth.legacy import LegacyCaller, derived_request_id
-from infrastructure.kafka.entrance import Accepted
 from infrastructure.redis.clearing import clear_acknowledged, stream_status
 from schemas import topics
+from schemas.cloudevents import TRACEPARENT
 from schemas.legacy import LOW_STOCK_STREAM, from_publish
-from schemas.outcomes import Unavailable
 from schemas.pointers import field_errors
 from schemas.requests import NotificationRequest
 from schemas.topics import Environment
@@ -38,17 +38,17 @@ async def publish(environment: str, message: str, client: LegacyClient, request:
     first = await replays.first_answer(same)
     if first is not None:
         return _answer(first, {"Idempotent-Replayed": "true"})
-    accepted = await _submit(_notification(message, request_id), served, request_id, request)
+    acceptance = await _accept(_notification(message, request_id), served, request_id, request)
     answer = {
         "status": "published",
         "environment": served,
-        "message_id": str(accepted.position),
-        "notification_id": accepted.notification_id,
-        "request_id": accepted.request_id,
+        "message_id": str(acceptance.position),
+        "notification_id": acceptance.submission.notification_id,
+        "request_id": request_id,
     }
     await replays.remember(same, answer)
-    log.info("legacy.published", notification=accepted.notification_id, environment=served, signature=client.version)
-    return _answer(answer)
+    log.info("legacy.published", notification=answer["notification_id"], environment=served, signature=client.version)
+    return _answer(answer, {"Idempotent-Replayed": "true"} if acceptance.replayed else None)
 
 
 @router.get("/status", dependencies=ADMITTED, operation_id="legacyStatusAll")
@@ -106,26 +106,23 @@ def _notification(message: str, request_id: str) -> NotificationRequest:
         raise Problem(422, "Invalid message", "See errors.", errors=errors, headers=DEPRECATED) from error
 
 
-async def _submit(
+async def _accept(
     notification: NotificationRequest, environment: Environment, request_id: str, request: Request
-) -> Accepted:
+) -> Acceptance:
+    """As every request over HTTP; 409 for another message under an id that came before."""
     resources = request.app.state.resources
+    submission = Submission(
+        notification,
+        environment,
+        resources.settings.legacy_producer,
+        request_id,
+        is_new_id="idempotency-key" not in request.headers,
+    )
     try:
-        accepted: Accepted = await resources.entrance.submit(
-            notification,
-            entrance="legacy",
-            environment=environment,
-            producer=resources.settings.legacy_producer,
-            request_id=request_id,
-            correlation_id=request_id,
-            traceparent=request.headers.get("traceparent", ""),
-        )
-    except Unavailable as error:
-        log.warning("legacy.unacknowledged", request_id=request_id, reason=str(error))
-        detail = f"Kafka has not acknowledged it in time; it may still land. Repeat it with Idempotency-Key {request_id}."
-        headers = {**DEPRECATED, "Retry-After": str(RETRY_AFTER_S)}
-        raise Problem(503, "Outcome unknown", detail, headers=headers) from error
-    return accepted
+        return await Intake(resources).accept(submission, request.headers.get(TRACEPARENT, ""), entrance="legacy")
+    except Problem as problem:
+        problem.headers |= DEPRECATED
+        raise
 
 
 def _streams(environment: Environment, request: Request) -> list[str]:

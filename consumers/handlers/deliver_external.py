@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 import structlog
@@ -18,14 +18,13 @@ from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import LATE_RESULTS
 from infrastructure.ports import Content, Publisher, Received, Sender
-from schemas import topics
 from schemas.catalogue import Catalogue
 from schemas.consequences import Moment, Terms, after_attempt, after_look, given_up
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.outcomes import Deferred, Outcome, Unavailable
 from schemas.plan import Notification, PlannedDelivery
 from schemas.retries import RetrySchedule
-from schemas.timers import Timer
+from schemas.timers import delivery_timer, turn_timer
 
 log = structlog.get_logger()
 
@@ -171,23 +170,13 @@ class DeliverExternal(Deliver):
     async def _wait(self, delivery: DeliveryRecord, row: Delivery) -> None:
         """The timer of the row's next turn; put again it is the same timer."""
         again = delivery.model_copy(update={"turn": row.turn})
-        await self._timers.put(self._timer(again, f"turn#{row.delivery_id}#{row.turn}", row.next_at or now_utc()))
+        await self._timers.put(turn_timer(again, row.next_at or now_utc()))
 
     async def _check_after_lease(self, delivery: DeliveryRecord, row: Delivery) -> None:
         """Somebody holds it, perhaps a dead one: look again a lease later. What counts then is `Leases`, not this time."""
         due = now_utc() + self._leases.left(row.claim_token or "") + _AFTER_LEASE
-        await self._timers.put(self._timer(delivery, f"lease#{row.delivery_id}#{row.claim_token}", due))
+        await self._timers.put(delivery_timer(delivery, f"lease#{row.delivery_id}#{row.claim_token}", due))
         log.info("delivery.held", attempt=row.attempt)
-
-    def _timer(self, delivery: DeliveryRecord, name: str, due: datetime) -> Timer:
-        return Timer(
-            environment=delivery.environment,
-            timer_id=name,
-            due_at=due,
-            topic=topics.deliveries(delivery.environment, delivery.channel, delivery.priority),
-            key=delivery.recipient,
-            value=delivery.model_dump_json(exclude_defaults=True),
-        )
 
 
 def _moment() -> Moment:
