@@ -111,13 +111,7 @@ async def _accept(
 ) -> Acceptance:
     """As every request over HTTP; 409 for another message under an id that came before."""
     resources = request.app.state.resources
-    submission = Submission(
-        notification,
-        environment,
-        resources.settings.legacy_producer,
-        request_id,
-        is_new_id="idempotency-key" not in request.headers,
-    )
+    submission = Submission(notification, environment, resources.settings.legacy_producer, request_id)
     try:
         return await Intake(resources).accept(submission, request.headers.get(TRACEPARENT, ""), entrance="legacy")
     except Problem as problem:

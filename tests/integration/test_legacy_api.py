@@ -23,16 +23,19 @@ from api.body_limit import BodyLimit
 from api.problems import install_problems
 from api.routes import legacy
 from consumers.handlers.bridge import Bridge
+from infrastructure.catalogue import load_catalogue
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.local.ports import any_free_port
 from infrastructure.local.processes import Processes
 from infrastructure.local.valkey import start_valkey
 from infrastructure.redis.client import open_redis
+from infrastructure.redis.seen import SeenRequests
 from infrastructure.redis.streams import GROUP
 from infrastructure.settings import Settings
 from schemas import topics
 from schemas.legacy import LOW_STOCK_STREAM
 from tests.fakes.publisher import FakePublisher
+from tests.fakes.stores import FakeNotifications
 from tests.product import ROOT
 
 TOKEN = "your-secret-token"
@@ -71,8 +74,15 @@ def an_app(settings: Settings, redis: Redis, publisher: FakePublisher) -> FastAP
     app.include_router(legacy.router)
     install_problems(app)
     app.add_middleware(BodyLimit)
-    entrance = Entrance(publisher, b"k" * 32)
-    app.state.resources = SimpleNamespace(settings=settings, redis=redis, entrance=entrance, lag=SimpleNamespace(report=()))
+    app.state.resources = SimpleNamespace(
+        settings=settings,
+        redis=redis,
+        entrance=Entrance(publisher, b"k" * 32),
+        catalogue=load_catalogue(settings.types_dir),
+        seen=SeenRequests(redis, settings.idempotency_ttl_seconds),
+        stores=SimpleNamespace(notifications=FakeNotifications()),
+        lag=SimpleNamespace(report=()),
+    )
     return app
 
 
@@ -224,6 +234,15 @@ async def test_a_client_may_name_its_own_request(house: House) -> None:
     target = "/publish/test?message=m"
     two = {**signed_v2("POST", target, "msg-1"), "Idempotency-Key": "order-3"}
     assert (await house.client.post(target, headers=two)).status_code == 422
+
+
+async def test_another_message_under_a_known_request_id_is_refused(house: House) -> None:
+    named = {**signed(), "Idempotency-Key": "order-4"}
+    first = await house.client.post("/publish/test?message=paid%205", headers=named)
+    other = await house.client.post("/publish/test?message=paid%20500", headers=named)
+    assert (first.status_code, other.status_code) == (200, 409)
+    assert "Deprecation" in other.headers
+    assert len(house.publisher.records) == 1
 
 
 @pytest.mark.parametrize(
