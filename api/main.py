@@ -36,21 +36,8 @@ from infrastructure.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
 
-
-def create_app(settings: Settings) -> FastAPI:
-    """Connects to nothing before its lifespan begins; refuses a base URL that would send the session cookie in the clear."""
-    Cookies(settings.base_url)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_api_resources(settings) as resources:
-            app.state.resources = resources
-            app.state.on_login = resources.learn
-            yield
-
-    app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    install_problems(app)
-    describe(app)
+ROUTERS = tuple(
+    module.router
     # inbox before notifications: `/unread` must not be read as an id
     for module in (
         auth,
@@ -66,9 +53,33 @@ def create_app(settings: Settings) -> FastAPI:
         health,
         docs,
         pages,
-    ):
-        app.include_router(module.router)
+    )
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Connects to nothing before its lifespan begins; refuses a base URL that would send the session cookie in the clear."""
+    Cookies(settings.base_url)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_api_resources(settings) as resources:
+            app.state.resources = resources
+            app.state.on_login = resources.learn
+            yield
+
+    app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    install_problems(app)
+    describe(app)
+    for router in ROUTERS:
+        app.include_router(router)
     app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """The last one added is the first to see a request."""
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(
         CORSMiddleware,
@@ -88,7 +99,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SecurityHeaders, settings=settings)
     app.add_middleware(MeasuringMiddleware)
     app.add_middleware(CorrelationIdMiddleware, header_name="X-Correlation-ID", validator=_is_harmless)
-    return app
 
 
 def _is_harmless(correlation: str) -> bool:

@@ -15,7 +15,9 @@ from fastapi.openapi.utils import get_openapi
 from api.openapi_parts import (
     ALSO,
     BODIES,
+    CONFLICTING,
     DESCRIPTION,
+    ENVELOPE,
     ENVELOPED_PROBLEM,
     HEADERS,
     LEGACY_SCHEMES,
@@ -57,20 +59,6 @@ def document(app: FastAPI) -> Node:
         _name_the_body(operation)
         _tell_answers(path, operation)
     return found
-
-
-ENVELOPE: Node = {
-    "title": "Envelope",
-    "type": "object",
-    "required": ["success", "data", "error", "message", "meta"],
-    "properties": {
-        "success": {"const": True},
-        "data": {"description": "What was asked for"},
-        "error": {"type": "null"},
-        "message": {"type": "string"},
-        "meta": {"type": "object"},
-    },
-}
 
 
 def operations(found: Node) -> Iterator[tuple[str, str, Node]]:
@@ -135,7 +123,7 @@ def _refusals(operation: Node, *, limited: bool) -> list[str]:
         statuses |= {"422"}
     if any(each["in"] == "path" or each["name"] == "environment" for each in parameters):
         statuses |= {"404"}
-    if operation.get("operationId") in ("send", "rotateKey"):
+    if operation.get("operationId") in CONFLICTING:
         statuses |= {"409"}
     return sorted(statuses)
 

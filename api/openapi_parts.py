@@ -28,10 +28,6 @@ what was missed meanwhile.
 TAGS: list[Node] = [
     {"name": "notifications", "description": "Send, and see what became of it"},
     {"name": "inbox", "description": "One's own inbox"},
-    {"name": "preferences", "description": "What reaches me, where and when"},
-    {"name": "people", "description": "Contacts, subscriptions, export and erasure"},
-    {"name": "types", "description": "Notification types and templates"},
-    {"name": "live", "description": "What arrives, as it arrives"},
     {"name": "login", "description": "Sessions for browsers"},
     {"name": "keys", "description": "API keys of backends"},
     {"name": "operators", "description": "Lag, deliveries in trouble, quarantine"},
@@ -61,6 +57,19 @@ ALSO = {
     "cancelNotification": {"202": "Accepted: it will be carried out"},
     "readyz": {"503": "Not ready, and why"},
     "health": {"503": "Degraded, and why"},
+}
+
+# the operations that may find things not as they were expected
+CONFLICTING = {
+    "send",
+    "rotateKey",
+    "replayDeliveries",
+    "redriveDelivery",
+    "settleDelivery",
+    "discardDelivery",
+    "replayQuarantined",
+    "discardQuarantined",
+    "legacyPublish",
 }
 
 LIMITED = ("RateLimit-Policy", "RateLimit")
@@ -98,6 +107,18 @@ PLAIN_PROBLEM: Node = {
             },
         },
         "correlation_id": {"type": ["string", "null"]},
+    },
+}
+ENVELOPE: Node = {
+    "title": "Envelope",
+    "type": "object",
+    "required": ["success", "data", "error", "message", "meta"],
+    "properties": {
+        "success": {"const": True},
+        "data": {"description": "What was asked for"},
+        "error": {"type": "null"},
+        "message": {"type": "string"},
+        "meta": {"type": "object"},
     },
 }
 ENVELOPED_PROBLEM: Node = {

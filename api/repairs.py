@@ -10,6 +10,7 @@ from typing import Literal
 import structlog
 
 from api.pacing import DEFAULT_PER_S, paced
+from infrastructure.dynamo.ledger import TROUBLED
 from infrastructure.dynamo.troubled import Already, Change, Moved, NotSo
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Publisher
@@ -143,7 +144,7 @@ class Repairs:
         notification = await self._stores.notifications.get(row.environment, row.notification_id)
         if notification is None:
             return None
-        if row.state not in ("FAILED", "UNKNOWN", "PENDING"):
+        if row.state not in TROUBLED:
             return NotSo(row)
         timer = _timer(row, notification, datetime.now(UTC) + _SOON)
         await self._stores.timers.put(timer)

@@ -12,7 +12,7 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Received
 from infrastructure.redis.live import Announcer
 from schemas.cancelling import CancelledDelivery, answer_of
-from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.deliveries import Delivery, DeliveryRecord, row_of
 from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery
 
@@ -54,14 +54,7 @@ class Canceller:
     async def _stop(
         self, record: Received, notification: Notification, line: PlannedDelivery, traceparent: str
     ) -> CancelledDelivery:
-        delivery = DeliveryRecord(
-            environment=notification.environment,
-            notification_id=notification.notification_id,
-            delivery_id=line.delivery_id,
-            recipient=line.recipient,
-            channel=line.channel,
-            traceparent=traceparent,
-        )
+        delivery = notification.record_of(line, traceparent=traceparent)
         if line.channel == "in_app":
             row, answer = await self._withdraw(delivery)
         else:
@@ -76,17 +69,8 @@ class Canceller:
         withdrawal = await self._inbox.withdraw(delivery.environment, delivery.recipient, delivery.delivery_id, now)
         if withdrawal == "recalled":
             await self._announcer.recalled(delivery.environment, delivery.recipient, delivery.delivery_id)
-        row = Delivery(
-            environment=delivery.environment,
-            notification_id=delivery.notification_id,
-            delivery_id=delivery.delivery_id,
-            recipient=delivery.recipient,
-            channel=delivery.channel,
-            state="CANCELLED",
-            version=_WITHDRAWN,
-            reason="cancelled" if withdrawal == "stopped" else "recalled",
-            updated_at=now,
-        )
+        reason = "cancelled" if withdrawal == "stopped" else "recalled"
+        row = row_of(delivery, now, state="CANCELLED", version=_WITHDRAWN, reason=reason)
         return row, answer_of(row).model_copy(update={"answer": withdrawal})
 
     async def _report(self, record: Received, notification: Notification, row: Delivery, traceparent: str) -> None:

@@ -10,7 +10,7 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Publisher, Received
 from schemas import cloudevents, topics
-from schemas.deliveries import EVENT_OF, DeliveryRecord, State
+from schemas.deliveries import EVENT_OF, State
 from schemas.events import Receipt, StatusEvent, Verdict
 from schemas.plan import Notification, PlannedDelivery
 
@@ -69,16 +69,7 @@ class HandingOut:
         await asyncio.gather(*reports)
 
     async def _deliver(self, arrival: Arrival, line: PlannedDelivery, notification: Notification) -> None:
-        delivery = DeliveryRecord(
-            environment=arrival.environment,
-            notification_id=notification.notification_id,
-            delivery_id=line.delivery_id,
-            recipient=line.recipient,
-            channel=line.channel,
-            priority=notification.plan.priority,
-            correlation_id=arrival.correlation_id,
-            traceparent=arrival.traceparent,
-        )
+        delivery = notification.record_of(line, arrival.correlation_id, arrival.traceparent)
         topic = topics.deliveries(arrival.environment, line.channel, notification.plan.priority)
         value = delivery.model_dump_json(exclude_defaults=True).encode()
         headers = {cloudevents.TRACEPARENT: arrival.traceparent, cloudevents.CORRELATION_ID: arrival.correlation_id}

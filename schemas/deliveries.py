@@ -104,6 +104,12 @@ class Delivery(Record):
         return self.model_copy(update={"history": (*self.history, step)})
 
 
+def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
+    """A row of the delivery a record names."""
+    ids = record.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel"})
+    return Delivery.model_validate(ids | {"updated_at": now} | fields)
+
+
 def deadline(due_at: datetime, expires_at: datetime | None, longest: timedelta) -> datetime:
     """When a delivery is given up: its own expiry, else `longest` after it was due."""
     return expires_at or due_at + longest

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from schemas.base import Record, UtcDatetime
+from schemas.deliveries import DeliveryRecord
 from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of
 from schemas.outcomes import Policy
@@ -76,6 +77,19 @@ class Notification(Record):
     def whose(self) -> dict[str, Any]:
         """What a status event says about the notification it belongs to."""
         return {"producer": self.producer, "request_id": self.request_id, "of": len(self.plan.lines)}
+
+    def record_of(self, line: PlannedDelivery, correlation_id: str = "", traceparent: str = "") -> DeliveryRecord:
+        """What travels on the channel's Kafka topic for a line of the plan."""
+        return DeliveryRecord(
+            environment=self.environment,
+            notification_id=self.notification_id,
+            delivery_id=line.delivery_id,
+            recipient=line.recipient,
+            channel=line.channel,
+            priority=self.plan.priority,
+            correlation_id=correlation_id,
+            traceparent=traceparent,
+        )
 
     def line(self, wanted: str) -> PlannedDelivery | None:
         return next((line for line in self.plan.lines if line.delivery_id == wanted), None)

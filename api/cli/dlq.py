@@ -14,9 +14,11 @@ from api.cli.workbench import (
     By,
     Channel,
     Json,
+    Limit,
     Note,
     Reason,
     Since,
+    Text,
     Until,
     Where,
     Workbench,
@@ -42,8 +44,6 @@ dlq = typer.Typer(
 Deliveries = Annotated[bool, typer.Option("--deliveries", help="Only deliveries, one by one.")]
 Quarantine = Annotated[bool, typer.Option("--quarantine", help="Only records in quarantine, one by one.")]
 State = Annotated[str, typer.Option("--state", help="FAILED, or PENDING: redriven and not taken up yet.")]
-Text = Annotated[str, typer.Option("--text", help="Only records whose key or value contain this.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most, newest first.")]
 Name = Annotated[str, typer.Argument(metavar="ID", help="As `dlq list` shows it: ntf_…/dlv_…, or PARTITION/OFFSET.")]
 
 

@@ -1,5 +1,4 @@
 """`carillon dlq replay`: a dry run first; then slowly, on record, and as often as one likes."""
-# pylint: disable=import-outside-toplevel  # `--help` needs none of it
 
 import json
 import shlex
@@ -19,6 +18,7 @@ from api.cli.workbench import (
     Json,
     Reason,
     Since,
+    Text,
     Until,
     Where,
     Workbench,
@@ -32,7 +32,6 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Only
 Quarantine = Annotated[bool, typer.Option("--quarantine", help="Records in quarantine instead of deliveries.")]
 State = Annotated[str, typer.Option("--state", help="FAILED, UNKNOWN (may arrive twice then) or PENDING.")]
 Notification = Annotated[str, typer.Option("--notification", help="Only deliveries of this one: ntf_…")]
-Text = Annotated[str, typer.Option("--text", help="Only records whose key or value contain this.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only show what would be done; so it is without --yes and --expect.")
 ]
@@ -70,15 +69,14 @@ def replay(
     Exit code 0: done, or shown. 1: something was refused, or it is not as many as expected. 2: the store or Kafka is away.
     """
     latest = moment(until) or datetime.now(UTC)
-    task: Task
     if names:
-        task = Named([(name, name_of(name)) for name in names], again)
+        task: Task = Named([(name, name_of(name)) for name in names], again)
     elif quarantine:
         task = Records(reason, text, moment(since), latest, again)
     else:
         task = DeliveriesOf(state, channel, reason, moment(since), latest, notification)
     do = (yes or expect is not None) and not dry_run
-    results: Counter[str] = Counter()
+    work = _Work(task, whoever(by) if do else "", rate, wait)
 
     async def replaying(bench: Workbench) -> dict[str, Any] | None:
         found = await task.find(bench)
@@ -90,20 +88,12 @@ def replay(
             raise refuse(f"There are more than {found.total}: narrow it with --channel, --reason, --since or --until.")
         if not do or not found.total:
             return found.document | {"dry_run": True}
-        began = datetime.now(UTC)
-        progress = _Progress(found.total)
-        problems: list[str] = []
-        async for result, problem in task.carry_out(bench, whoever(by), rate):
-            results[result] += 1
-            problems += [problem] if problem else []
-            progress.tell(results.total())
-        problems += await refused_again(bench, task.put_back, began, wait)
-        return found.document | {"dry_run": False, "results": dict(results), "problems": problems}
+        return found.document | {"dry_run": False} | await work.carry_out(bench, found.total)
 
     try:
         answer = at_the_bench(replaying, environment)
     except KeyboardInterrupt:
-        raise refuse(f"Stopped after {results.total()}; the others are as they were. Run it again to go on.") from None
+        raise refuse(f"Stopped after {work.results.total()}; the others are as they were. Run it again to go on.") from None
     _conclude(answer or {}, latest, as_json=as_json)
 
 
@@ -124,9 +114,31 @@ def _how_to_go_on(total: int, latest: datetime) -> str:
     if not total:
         return "Nothing to replay."
     given = [part for part in sys.argv[1:] if part != "--dry-run"]
-    pinned = [] if any(part.startswith("--until") for part in given) else ["--until", latest.isoformat(timespec="seconds")]
+    pinned = [] if any(part.startswith("--until") for part in given) else ["--until", latest.isoformat()]
     command = shlex.join(["carillon", *given, *pinned, "--expect", str(total)])
     return f"A dry run: nothing was changed. To do it:\n  {command}"
+
+
+class _Work:
+    """A task being carried out; `results` can be read at any time, also after it was broken off."""
+
+    def __init__(self, task: Task, by: str, rate: float, wait: float) -> None:
+        self.results: Counter[str] = Counter()
+        self._task = task
+        self._by = by
+        self._rate = rate
+        self._wait = wait
+
+    async def carry_out(self, bench: Workbench, total: int) -> dict[str, Any]:
+        began = datetime.now(UTC)
+        progress = _Progress(total)
+        problems: list[str] = []
+        async for result, problem in self._task.carry_out(bench, self._by, self._rate):
+            self.results[result] += 1
+            problems += [problem] if problem else []
+            progress.tell(self.results.total())
+        problems += await refused_again(bench, self._task.put_back, began, self._wait)
+        return {"results": dict(self.results), "problems": problems}
 
 
 class _Progress:

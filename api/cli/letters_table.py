@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.cli.lag_table import plain
+from api.shown import shown_groups
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
@@ -22,8 +23,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
 
 def groups(counts: Mapping[tuple[str, str], int]) -> list[str]:
     """How many of each channel and reason, the largest group first."""
-    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    return table(("COUNT", "CHANNEL", "REASON"), [(count, channel, reason) for (channel, reason), count in ordered])
+    rows = [(group["count"], group["channel"], group["reason"]) for group in shown_groups(counts)]
+    return table(("COUNT", "CHANNEL", "REASON"), rows)
 
 
 def deliveries(rows: Sequence[Mapping[str, Any]]) -> list[str]:

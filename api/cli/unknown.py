@@ -13,6 +13,7 @@ from api.cli.workbench import (
     By,
     Channel,
     Json,
+    Limit,
     Note,
     Reason,
     Since,
@@ -32,7 +33,6 @@ unknown = typer.Typer(
     name="unknown", help="Deliveries of which nobody can tell whether they arrived: list, settle.", no_args_is_help=True
 )
 
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most, newest first.")]
 Name = Annotated[str, typer.Argument(metavar="ID", help="As `unknown list` shows it: ntf_…/dlv_…")]
 
 

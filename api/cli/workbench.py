@@ -34,6 +34,8 @@ By = Annotated[str, typer.Option("--by", help="Who is acting, for the record; yo
 Note = Annotated[str, typer.Option("--note", help="Why, for the record. Operators read it; write no addresses.")]
 Channel = Annotated[str, typer.Option("--channel", help="Only this channel.")]
 Reason = Annotated[str, typer.Option("--reason", help="Only reasons that begin so.")]
+Text = Annotated[str, typer.Option("--text", help="Only records whose key or value contain this.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most, newest first.")]
 Since = Annotated[str, typer.Option("--since", help="Not before: 2026-12-01T08:00Z, or 2h ago.", metavar="TIME")]
 Until = Annotated[str, typer.Option("--until", help="Not after, likewise.", metavar="TIME")]
 

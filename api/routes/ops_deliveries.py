@@ -66,7 +66,7 @@ class DiscardIn(Value):
     note: Note = ""
 
 
-class ReplayIn(Value):
+class ReplayDeliveriesIn(Value):
     """Which deliveries. The real run states what the dry run said: `expected` and `until`."""
 
     state: Trouble = "FAILED"
@@ -109,7 +109,9 @@ async def counts(house: House, environment: InEnvironment, look: TheLook) -> dic
 
 
 @router.post("/replay", operation_id="replayDeliveries")
-async def replay(body: ReplayIn, operator: Operator, repairs: TheRepairs, environment: InEnvironment) -> dict[str, Any]:
+async def replay(
+    body: ReplayDeliveriesIn, operator: Operator, repairs: TheRepairs, environment: InEnvironment
+) -> dict[str, Any]:
     """A dry run unless `dry_run` is false: then what matches is redriven, if it is as many as `expected`."""
     wanted = body.wanted
     if body.dry_run:

@@ -33,7 +33,7 @@ async def the_desk(house: House) -> AsyncIterator[Desk]:
 TheDesk = Annotated[Desk, Depends(the_desk)]
 
 
-class ReplayIn(Value):
+class ReplayQuarantinedIn(Value):
     again: bool = False
 
 
@@ -62,7 +62,12 @@ async def one(partition: Partition, offset: Offset, desk: TheDesk, environment: 
 
 @router.post("/{partition}/{offset}/replay", operation_id="replayQuarantined")
 async def replay(
-    partition: Partition, offset: Offset, body: ReplayIn, operator: Operator, desk: TheDesk, environment: InEnvironment
+    partition: Partition,
+    offset: Offset,
+    body: ReplayQuarantinedIn,
+    operator: Operator,
+    desk: TheDesk,
+    environment: InEnvironment,
 ) -> dict[str, Any]:
     """Back to the Kafka topic it came from, as it was. Twice only with `again`, and even then it is one notification."""
     entry = await _entry(desk, environment, partition, offset)

@@ -9,7 +9,7 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Content, Publisher, Received
 from infrastructure.redis.live import Announcer
 from schemas.catalogue import Catalogue
-from schemas.deliveries import Delivery, DeliveryRecord, State
+from schemas.deliveries import Delivery, DeliveryRecord, State, row_of
 from schemas.live import InboxItem
 from schemas.plan import Notification, PlannedDelivery
 
@@ -74,16 +74,12 @@ def _item(delivery: DeliveryRecord, notification: Notification, content: Content
 
 def _row(delivery: DeliveryRecord, now: datetime, state: State, reason: str | None) -> Delivery:
     """persist writes this row: the inbox item, not the ledger, says that it happened."""
-    return Delivery(
-        environment=delivery.environment,
-        notification_id=delivery.notification_id,
-        delivery_id=delivery.delivery_id,
-        recipient=delivery.recipient,
-        channel=delivery.channel,
+    return row_of(
+        delivery,
+        now,
         state=state,
         version=1 + 2 * delivery.turn,  # a redrive, too, is a step: it has the version in between
         turn=delivery.turn,
         reason=reason,
         answer="stored" if state == "SENT" else None,
-        updated_at=now,
     )

@@ -9,7 +9,7 @@ from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
 from infrastructure.dynamo.ledger import item_of, key_of, read_row, shard_key, write_row
 from infrastructure.dynamo.tables import DELIVERIES
 from schemas.base import iso
-from schemas.deliveries import Delivery, DeliveryRecord, State
+from schemas.deliveries import Delivery, DeliveryRecord, State, row_of
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,6 @@ def cancelled_instead(retry: Delivery) -> Delivery:
 def claimed(record: DeliveryRecord, now: datetime) -> Delivery:
     """The row of a claim under a fresh token."""
     return row_of(record, now, state="IN_FLIGHT", turn=record.turn, claim_token=secrets.token_hex(12))
-
-
-def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
-    """A row of the delivery a record names."""
-    ids = record.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel"})
-    return Delivery.model_validate(ids | {"updated_at": now} | fields)
 
 
 def standing(found: Delivery) -> Claim:

@@ -15,7 +15,6 @@ from infrastructure.dynamo.deliveries import (
     Won,
     cancelled_instead,
     claimed,
-    row_of,
     standing,
 )
 from infrastructure.dynamo.inbox import InboxStore, Standing, Withdrawal
@@ -23,7 +22,7 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.caps import Cap, Counted, counted_with
-from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.deliveries import Delivery, DeliveryRecord, row_of
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
 from schemas.plan import Contact, Notification, Unplanned

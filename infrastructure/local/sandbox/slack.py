@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import JsonValue
 
-from infrastructure.local.sandbox.calls import Call
+from infrastructure.local.sandbox.calls import Call, CallLog
 from infrastructure.local.sandbox.inbound import Body, parse, receive
 from infrastructure.local.sandbox.reception import Answer, Reception
 
@@ -57,19 +57,23 @@ def slack_routes(reception: Reception) -> APIRouter:
     @router.get("/api/conversations.history")
     async def history(channel: str = "", oldest: float = 0.0, limit: int = 100, cursor: str = "") -> Response:
         """https://docs.slack.dev/reference/methods/conversations.history: what was posted, newest first, page by page."""
-        posted = [
-            _as_history(call)
-            for call in reception.calls.recent(provider="slack", limit=10_000)
-            if call.accepted and _posted_to(call, channel) and float(str(call.request["ts"])) >= oldest
-        ]
-        start = int(cursor or 0)
-        page: list[JsonValue] = list(posted[start : start + limit])
-        following = str(start + limit) if start + limit < len(posted) else ""
-        told: JsonValue = {"ok": True, "messages": page, "response_metadata": {"next_cursor": following}}
-        answer = Answer.json(200, told if channel else {"ok": False, "error": "channel_not_found"})
+        answer = _history(reception.calls, channel, oldest, int(cursor or 0), limit)
         return Response(answer.body, answer.status, media_type=answer.media_type)
 
     return router
+
+
+def _history(calls: CallLog, channel: str, oldest: float, start: int, limit: int) -> Answer:
+    if not channel:
+        return Answer.json(200, {"ok": False, "error": "channel_not_found"})
+    posted = [
+        _as_history(call)
+        for call in calls.recent(provider="slack", limit=10_000)
+        if call.accepted and _posted_to(call, channel) and float(str(call.request["ts"])) >= oldest
+    ]
+    page: list[JsonValue] = list(posted[start : start + limit])
+    following = str(start + limit) if start + limit < len(posted) else ""
+    return Answer.json(200, {"ok": True, "messages": page, "response_metadata": {"next_cursor": following}})
 
 
 def _posted_to(call: Call, channel: str) -> bool:
