@@ -14,6 +14,7 @@ from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.producer import open_publisher
@@ -34,6 +35,7 @@ class Stores:
     timers: TimerStore
     contacts: ContactStore
     caps: CapStore
+    preferences: PreferenceStore
 
     @classmethod
     def on(cls, dynamo: Dynamo) -> "Stores":
@@ -44,6 +46,7 @@ class Stores:
             TimerStore(dynamo),
             ContactStore(dynamo),
             CapStore(dynamo),
+            PreferenceStore(dynamo),
         )
 
 

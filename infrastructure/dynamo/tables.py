@@ -43,8 +43,9 @@ TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", expires=False)
 CAPS = Table("caps", "person", "scope")
+PREFERENCES = Table("preferences", "person", "entry")
 
-TABLES = (NOTIFICATIONS, DELIVERIES, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS, CAPS)
+TABLES = (NOTIFICATIONS, DELIVERIES, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS, CAPS, PREFERENCES)
 
 
 async def create_tables(settings: Settings) -> None:

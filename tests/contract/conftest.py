@@ -15,6 +15,7 @@ from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.local.ports import any_free_port
@@ -22,6 +23,7 @@ from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
 
@@ -36,6 +38,7 @@ class Shelves:
     timers: TimerStore
     contacts: ContactStore
     caps: CapStore
+    preferences: PreferenceStore
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +58,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         TimerStore(dynamo),
         ContactStore(dynamo),
         CapStore(dynamo),
+        PreferenceStore(dynamo),
     )
 
 
@@ -79,7 +83,9 @@ def shelves(request: pytest.FixtureRequest) -> Shelves:
 
 def _shelves(request: pytest.FixtureRequest) -> Shelves:
     if request.param == "fake":
-        return Shelves(FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts(), FakeCaps())
+        return Shelves(
+            FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts(), FakeCaps(), FakePreferences()
+        )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found
 
