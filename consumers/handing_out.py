@@ -76,6 +76,7 @@ class HandingOut:
             recipient=line.recipient,
             channel=line.channel,
             priority=notification.plan.priority,
+            bare=line.bare,
             correlation_id=arrival.correlation_id,
             traceparent=arrival.traceparent,
         )

@@ -6,12 +6,14 @@ from typing import Protocol
 
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
+from consumers.choices import Choices, Links
 from consumers.dispatch import Dispatcher
 from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.persist import Persist
+from consumers.handlers.preferences import ApplyPreferences
 from consumers.handlers.route import Route
 from consumers.leases import Leases
 from consumers.planning import Planner
@@ -48,7 +50,7 @@ class Named:
     worker: Worker
 
 
-NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "schedule", "bridge")
+NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "preferences", "schedule", "bridge")
 
 
 def workers_of(name: str, resources: Resources) -> list[Named]:
@@ -92,12 +94,20 @@ def _handler(name: str, resources: Resources, channels: dict[str, Channel]) -> H
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
-        planner = Planner(resources.catalogue, stores.contacts, stores.caps, resources.settings.delivery_policy)
+        policies = resources.settings.delivery_policy
+        planner = Planner(resources.catalogue, stores.contacts, stores.caps, policies, _choices(resources))
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
         return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
     if name == "persist":
         return Persist(stores.deliveries, resources.announcer, resources.publisher)
+    if name == "preferences":
+        return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
     return _deliver(name.removeprefix("deliver."), resources, reporter, channels)
+
+
+def _choices(resources: Resources) -> Choices:
+    settings = resources.settings
+    return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
 
 
 def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: dict[str, Channel]) -> Deliver:
@@ -110,6 +120,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: d
             resources.publisher,
             reporter,
             longest,
+            _choices(resources),
             stores.inbox,
             resources.announcer,
         )
@@ -120,6 +131,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: d
         resources.publisher,
         reporter,
         longest,
+        _choices(resources),
         Dispatcher(channels[channel], settings.provider_timeout_s),
         stores.deliveries,
         stores.timers,

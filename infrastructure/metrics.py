@@ -15,6 +15,7 @@ DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled",
 LATE_RESULTS = Counter(
     "carillon_late_results", "Outcomes that came after their claim was lost; kept in the history", ["channel"]
 )
+PREFERENCE_CHANGES = Counter("carillon_preference_changes", "Changes of preferences by their verdict", ["result"])
 GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])
 STORE_CALLS = Counter("carillon_store_calls", "Calls to DynamoDB", ["action"])
 STORE_ITEMS = Counter("carillon_store_items", "Items written to DynamoDB in batches", ["action"])

@@ -60,6 +60,7 @@ class Content:
     body: str
     html: str | None = None
     url: str | None = None
+    unsubscribe_url: str | None = None
 
 
 class Channel(Protocol):

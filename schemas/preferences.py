@@ -13,6 +13,8 @@ from schemas.quiet_hours import SPREAD_S, QuietHours, released_at
 Level = Literal["global", "category", "topic", "type"]
 Decision = Literal["deliver", "skip"]
 EVERY_CHANNEL = "*"
+QUIET_HOURS = "quiet_hours"
+"""The reason of a delivery that rests until its person may be disturbed."""
 
 
 class Choice(Record):

@@ -12,6 +12,8 @@ from infrastructure.settings import Settings
 from schemas.deliveries import DeliveryRecord
 from schemas.outcomes import Ambiguous, Dead, Outcome, Retry, Sent
 
+# a shorter line would be folded, and the one way to fold a long link is to encode it: then it is none any more
+_POLICY = SMTP.clone(max_line_length=998)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 _ONE_ADDRESS = re.compile(r"^[^\s@,;:<>()\[\]\\\"]+@[^\s@,;:<>()\[\]\\\"]+$")
 
@@ -36,13 +38,16 @@ def exactly_one(address: str) -> str:
 def compose(delivery: DeliveryRecord, sender: str, address: str, content: Content) -> EmailMessage:
     """One message to exactly one recipient."""
     domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=_POLICY)
     message["From"] = sender
     message["To"] = exactly_one(address)
     message["Subject"] = one_line(content.title or content.body)[:200]
     message["Message-ID"] = f"<{delivery.delivery_id}@{domain}>"
     message["X-Entity-Ref-ID"] = delivery.delivery_id
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5: no out-of-office replies to us
+    if content.unsubscribe_url:  # RFC 8058 section 3.1
+        message["List-Unsubscribe"] = f"<{content.unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     text = f"{content.body}\n\n{content.url}\n" if content.url else f"{content.body}\n"
     message.set_content(text)
     if content.html:
