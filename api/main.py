@@ -12,7 +12,19 @@ from api.body_limit import BodyLimit
 from api.cookies import Cookies
 from api.measuring import MeasuringMiddleware
 from api.problems import install_problems
-from api.routes import auth, health, inbox, legacy, live, notifications, ops, pages
+from api.routes import (
+    auth,
+    health,
+    inbox,
+    legacy,
+    live,
+    notifications,
+    old_preferences,
+    ops,
+    pages,
+    preferences,
+    unsubscribe,
+)
 from api.security_headers import SecurityHeaders
 from api.static_files import RevalidatedFiles
 from api.wiring import open_api_resources
@@ -34,16 +46,16 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     install_problems(app)
-    # inbox before notifications: `/unread` must not be read as an id
-    for module in (auth, inbox, notifications, live, ops, legacy, health, pages):
+    # inbox and the older preferences before notifications: `/unread` and `/preferences` must not be read as an id
+    for module in (auth, inbox, old_preferences, preferences, unsubscribe, notifications, live, ops, legacy, health, pages):
         app.include_router(module.router)
     app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
-        allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Correlation-ID"],
-        expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Correlation-ID"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Prefer", "X-Correlation-ID"],
+        expose_headers=["ETag", "Location", "Retry-After", "Idempotent-Replayed", "X-Correlation-ID"],
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, settings=settings)

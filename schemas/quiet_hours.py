@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from schemas.base import Value
 
@@ -34,7 +34,7 @@ def _whole_minutes(at: time) -> time:
 
 
 ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_known)]
-WallTime = Annotated[time, AfterValidator(_whole_minutes)]
+WallTime = Annotated[time, AfterValidator(_whole_minutes), PlainSerializer(lambda at: f"{at:%H:%M}", return_type=str)]
 
 
 class QuietHours(Value):

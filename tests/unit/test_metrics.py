@@ -16,6 +16,7 @@ NAMES = {
     "legacy_calls_total",
     "carillon_deliveries_total",
     "carillon_late_results_total",
+    "carillon_preference_changes_total",
     "carillon_lost_records_total",
     "carillon_store_calls_total",
     "carillon_store_items_total",
