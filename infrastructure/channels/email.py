@@ -1,8 +1,9 @@
 """E-mail over SMTP by aiosmtplib. The delivery id is the Message-ID, so a rare repeat can be recognised."""
 
 import re
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from email.utils import parseaddr
 
 import aiosmtplib
@@ -12,10 +13,20 @@ from infrastructure.settings import Settings
 from schemas.deliveries import DeliveryRecord
 from schemas.outcomes import Ambiguous, Dead, Outcome, Retry, Sent
 
-# a shorter line would be folded, and the one way to fold a long link is to encode it: then it is none any more
-_POLICY = SMTP.clone(max_line_length=998)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 _ONE_ADDRESS = re.compile(r"^[^\s@,;:<>()\[\]\\\"]+@[^\s@,;:<>()\[\]\\\"]+$")
+
+
+class _InOnePiece(UnstructuredHeader, BaseHeader):
+    """A long link would be folded by encoding it (RFC 2047), and then no mailbox provider knows it for a link."""
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("list-unsubscribe", _InOnePiece)
+_POLICY = SMTP.clone(header_factory=_HEADERS)
 
 
 def one_line(text: str) -> str:

@@ -34,7 +34,7 @@ async def test_whoever_chose_nothing_has_version_0(shelves: Shelves, unique: Uni
 
 async def test_what_was_chosen_is_read_back_whole_and_in_its_own_environment(shelves: Shelves, unique: Unique) -> None:
     ana = unique("ana")
-    change = Change(settings=a_command(ana, "").change.settings, muted_until=NOON, quiet_hours=NIGHT)
+    change = Change(settings=a_command(ana, "c-0").change.settings, muted_until=NOON, quiet_hours=NIGHT)
     command = PreferenceCommand(environment="dev", person=ana, change_id="c-1", expected=0, change=change, at=NOON)
     verdict = await shelves.preferences.apply(command)
     assert (verdict.result, verdict.version) == ("applied", 1)

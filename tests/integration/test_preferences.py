@@ -96,7 +96,7 @@ async def test_quiet_hours_hold_what_goes_out_and_fill_the_inbox(
     window = {"start": f"{now - timedelta(minutes=5):%H:%M}", "end": f"{now + timedelta(hours=2):%H:%M}", "zone": "UTC"}
     shown = await choose(ana, quiet_hours=window)
     assert shown["quiet_hours"] == window
-    to = {"to": {"user": "ana", "email": "ana@example.com"}, "channels": ["in_app", "email"]}
+    to: dict[str, Any] = {"to": {"user": "ana", "email": "ana@example.com"}, "channels": ["in_app", "email"]}
     held = await send(resources, unique("m"), **to)
     row = await in_state(resources, held, "RETRY")
     assert (row.channel, row.reason, row.attempt) == ("email", "quiet_hours", 0)
@@ -226,7 +226,13 @@ async def test_the_older_services_calls(resources: Resources, ana: httpx2.AsyncC
     )
     assert (await ana.get(OLD)).json()["data"] == [preference]
 
-    request = {"to": "ana", "type": "order.shipped", "message": None, "variables": {"order": "42"}, "channels": ["in_app"]}
+    request: dict[str, Any] = {
+        "to": "ana",
+        "type": "order.shipped",
+        "message": None,
+        "variables": {"order": "42"},
+        "channels": ["in_app"],
+    }
     skipped = await in_state(resources, await send(resources, unique("order"), **request), "SKIPPED")
     assert skipped.reason == "preference:type"
 
