@@ -23,7 +23,7 @@ from schemas.topics import Environment
 router = APIRouter(prefix="/api/v1/notifications/preferences", tags=["preferences"])
 
 Place = tuple[str, str, str]
-PreferenceId = Annotated[str, Path(pattern=r"^prf_[A-Za-z0-9_-]{4,400}$")]
+PreferenceId = Annotated[str, Path(pattern=r"^prf_[A-Za-z0-9_-]{1,400}$")]
 _OLD_CHANNELS = {"database": "in_app", "all": "*"}
 
 
