@@ -9,12 +9,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 
 from api import preferences as changing
 from api.auth import get_current_user
-from api.problems import install_problems
-from api.routes import old_preferences, preferences, unsubscribe
+from api.main import create_app
 from consumers.handlers.preferences import ApplyPreferences
 from infrastructure.auth.user import User
 from infrastructure.kafka.sealing import is_ours
@@ -62,13 +60,11 @@ class House:
     def __init__(self) -> None:
         self.store = FakePreferences()
         self.publisher = HandsOver(self.store)
-        app = FastAPI()
-        install_problems(app)
-        for module in (old_preferences, preferences, unsubscribe):
-            app.include_router(module.router)
+        settings = Settings(_env_file=None, deployment="local", app_secret_key=KEY.decode())
+        app = create_app(settings)
         app.dependency_overrides[get_current_user] = lambda: ANA
         app.state.resources = SimpleNamespace(
-            settings=Settings(_env_file=None, deployment="local", app_secret_key=KEY.decode()),
+            settings=settings,
             stores=SimpleNamespace(preferences=self.store),
             publisher=self.publisher,
             wakeups=AlwaysAwake(),
@@ -170,6 +166,11 @@ async def test_an_older_preference_lives_under_its_id(house: House) -> None:
 @pytest.mark.parametrize("identifier", ["prf_bm9uZQ", "prf_W10", "prf_WyJnbG9iYWwiLCIiLCIqIl0A", "prf_____"])
 async def test_an_id_we_never_gave_is_nobodys(house: House, identifier: str) -> None:
     assert (await house.client.delete(f"{OLD}/{identifier}")).status_code == 404
+
+
+async def test_an_older_preference_is_not_read_as_the_id_of_a_notification(house: House) -> None:
+    answer = await house.client.get(OLD)
+    assert (answer.status_code, answer.json()["data"]) == (200, [])
 
 
 def a_link(category: str = "offers", key: bytes = KEY) -> str:

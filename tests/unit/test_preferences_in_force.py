@@ -1,5 +1,6 @@
 """What people choose holds: in the plan, and again right before sending."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -73,6 +74,17 @@ async def test_a_mandatory_category_and_a_bare_address_are_not_touched() -> None
     await chooses(other, address, off("global"))  # nobody is called that; a person could be
     await other.external().handle(record)
     assert other.row.state == "SENT"
+
+
+async def test_a_record_that_does_not_say_so_is_still_one_to_a_bare_address() -> None:
+    """As a record of an older worker, or one put back by hand: the plan decides, not the record."""
+    floor = Floor(Sent("250"))
+    await floor.route.handle(a_request({"to": {"email": "ana@x.io"}}))
+    [sent] = floor.publisher.on("notifications.dev.email")
+    delivery = DeliveryRecord.model_validate_json(sent.value or b"").model_copy(update={"bare": False})
+    await chooses(floor, delivery.recipient, off("global"))
+    await floor.external().handle(as_read(replace(sent, value=delivery.model_dump_json().encode())))
+    assert floor.row.state == "SENT"
 
 
 async def test_a_refused_delivery_is_not_counted_towards_a_cap() -> None:
