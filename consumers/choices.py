@@ -1,6 +1,6 @@
 """What people have chosen, as the steps ask for it: at planning, and again right before sending."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,12 +39,14 @@ class Choices:
         self._mandatory = frozenset(mandatory)
         self._links = links
 
-    async def plan(self, environment: Environment, request: NotificationRequest, plan: Plan, now: datetime) -> Plan:
+    async def of_many(self, environment: Environment, people: Iterable[str], category: str) -> Mapping[str, Preferences]:
+        """Of those who have chosen something, read consistently; nobody is asked about a mandatory category."""
+        return {} if category in self._mandatory else await self._store.get_many(environment, people)
+
+    def narrowed(self, plan: Plan, request: NotificationRequest, chosen: Mapping[str, Preferences], now: datetime) -> Plan:
         """The plan with what people do not want skipped, each skip with its reason and the version that was asked."""
-        if plan.category in self._mandatory:
+        if not chosen:
             return plan
-        people = sorted({line.recipient for line in plan.to_make if not line.bare})
-        chosen = await self._store.get_many(environment, people)
         lines = tuple(self._asked(request, plan, line, chosen, now) for line in plan.lines)
         return plan.model_copy(update={"lines": lines})
 
@@ -84,7 +86,7 @@ class Choices:
         request: NotificationRequest,
         plan: Plan,
         line: PlannedDelivery,
-        chosen: dict[str, Preferences],
+        chosen: Mapping[str, Preferences],
         now: datetime,
     ) -> PlannedDelivery:
         own = chosen.get(line.recipient)

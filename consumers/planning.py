@@ -51,8 +51,11 @@ class Planner:
             raise Refused(error.reason, error.pointer, error.detail) from error
         audience = await self._audience(arrival.environment, request)
         people = tuple(dict.fromkeys((*people_named(request), *audience)))
-        channels = request.channels or kind.channels
-        contacts = await self._contacts.get_many(arrival.environment, people) if "email" in channels else {}
+        reached = people if "email" in (request.channels or kind.channels) else ()
+        contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
+            self._contacts.get_many(arrival.environment, reached),
+            self._choices.of_many(arrival.environment, people, request.category or kind.category),
+        )
         recipients = recipients_of(request, audience, contacts)
         try:
             plan = make_plan(
@@ -60,7 +63,7 @@ class Planner:
             )
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
-        plan = await self._choices.plan(arrival.environment, request, plan, datetime.now(UTC))
+        plan = self._choices.narrowed(plan, request, chosen, datetime.now(UTC))
         return await self._within_caps(arrival, plan, kind) if kind.caps else plan
 
     async def _within_caps(self, arrival: Arrival, plan: Plan, kind: NotificationType) -> Plan:
