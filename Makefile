@@ -17,7 +17,8 @@ install: ## make .venv and fetch what it needs; quick when nothing has changed
 
 test: check ## check, then every other test, on real engines and in a real browser
 	$(BIN)/python -m tests.browser
-	$(BIN)/pytest tests --ignore tests/unit --ignore tests/bench
+	$(BIN)/pytest tests --ignore tests/unit --ignore tests/bench --ignore tests/faults
+	$(BIN)/pytest tests/faults
 
 check: install ## format, lint, types, import contracts, unit tests; fast
 	$(BIN)/ruff format --check
@@ -34,8 +35,8 @@ format: install ## write the code the way `make check` wants it
 bench: install ## side-by-side benchmarks; figures go to files
 	$(BIN)/python -m tests.bench
 
-faults: install ## workers killed with -9 under load; prints lost, duplicates, unknown
-	$(BIN)/pytest -s tests/e2e/test_kill_9.py
+faults: install ## 6,000 events while workers die by kill -9; prints what was lost, doubled, unknown
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 LOCK := $(BIN)/uv pip compile --generate-hashes --no-annotate --universal --python-version 3.11 pyproject.toml
 

@@ -1,4 +1,4 @@
-"""Who is calling: a session cookie or a bearer token, for HTTP and for WebSocket."""
+"""Who is calling: a session cookie, a bearer token or an API key, for HTTP; the first two for WebSocket."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Protocol
@@ -6,34 +6,37 @@ from urllib.parse import urlsplit
 
 import structlog
 from fastapi import Depends, Request, Security, WebSocket, WebSocketException
-from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
 
 from api.cookies import Cookies
+from api.limits import Limiting, admit
 from api.problems import Problem
+from infrastructure.auth.api_keys import InvalidKey, KeyVerifier
 from infrastructure.auth.bearer import BearerVerifier, InvalidToken
 from infrastructure.auth.login import LoginClient
 from infrastructure.auth.renewal import LiveSessions
 from infrastructure.auth.user import User
-from infrastructure.settings import Settings
+from schemas.topics import Environment
 
 log = structlog.get_logger()
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 EXPIRED, NOT_YOURS = 4401, 4403
+KEY_HEADER = "X-API-Key"
 
 
-class Doors(Protocol):
+class Doors(Limiting, Protocol):
     """The part of the resources that knowing a caller needs."""
 
-    @property
-    def settings(self) -> Settings: ...
     @property
     def sessions(self) -> LiveSessions: ...
     @property
     def login(self) -> LoginClient: ...
     @property
     def bearer(self) -> BearerVerifier: ...
+    @property
+    def keys(self) -> KeyVerifier: ...
 
 
 def doors_of(connection: HTTPConnection) -> Doors:
@@ -46,16 +49,28 @@ def cookies_of(connection: HTTPConnection) -> Cookies:
 
 
 # For the OpenAPI document only: reading and judging is done below, in one place for HTTP and WebSocket.
-_BEARER = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token for this API")
-_COOKIE = APIKeyCookie(name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http")
+_BEARER = HTTPBearer(scheme_name="bearer", auto_error=False, bearerFormat="JWT", description="An access token for this API")
+_COOKIE = APIKeyCookie(
+    scheme_name="session", name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http"
+)
+_KEY = APIKeyHeader(scheme_name="apiKey", name=KEY_HEADER, auto_error=False, description="An API key of a backend: `crl_…`")
 
 
 async def get_current_user(
     request: Request,
     _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
     _cookie: Annotated[str | None, Security(_COOKIE)] = None,
+    _key: Annotated[str | None, Security(_KEY)] = None,
 ) -> User:
-    """Who calls this route; 401 if nobody we know, 403 if another site may be behind the request."""
+    """Who calls this route; 401 if nobody we know, 403 if another site may be behind the request, 429 if too often."""
+    user = await _identified(request)
+    await admit(request, user)
+    return user
+
+
+async def _identified(request: Request) -> User:
+    if KEY_HEADER in request.headers:
+        return await _key_user(request)
     if "authorization" in request.headers:
         return await _bearer_user(request)
     if cookies_of(request).session(request) and request.method not in SAFE_METHODS:
@@ -120,7 +135,7 @@ def refuse_foreign_writes(request: Request) -> None:
 
 def unauthenticated() -> Problem:
     """One answer for every reason: which check failed is for the log alone."""
-    detail = "A session or a valid bearer token is needed."
+    detail = "A session, a valid bearer token or a valid API key is needed."
     return Problem(401, "Unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
 
 
@@ -130,6 +145,28 @@ async def _bearer_user(connection: HTTPConnection) -> User:
     except InvalidToken as error:
         log.info("auth.token_refused", reason=str(error))
         raise unauthenticated() from error
+
+
+async def _key_user(request: Request) -> User:
+    """A header that comes twice, or beside a token, is nobody's honest request (RFC 6750 section 2 says so of tokens)."""
+    try:
+        return await doors_of(request).keys.verify(_only_key(request))
+    except InvalidKey as error:
+        log.info("auth.key_refused", reason=str(error))
+        raise unauthenticated() from error
+
+
+def _only_key(request: Request) -> str:
+    presented = request.headers.getlist(KEY_HEADER)
+    if len(presented) != 1 or "authorization" in request.headers:
+        raise InvalidKey("more than one credential")
+    return presented[0]
+
+
+def refuse_foreign_environment(user: User, wanted: Environment) -> None:
+    """A key works in one environment, whatever a body or a query asks for."""
+    if user.environment not in (None, wanted):
+        raise Problem(403, "Forbidden", f"This API key is for {user.environment}; {wanted} needs a key of its own.")
 
 
 def _token(lines: list[str]) -> str:

@@ -3,7 +3,9 @@
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schemas.requests import MAX_REQUEST_BYTES
+from schemas.requests import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
+
+LONGER = {"/api/v1/notifications/batch": MAX_BATCH_BYTES}
 
 
 class BodyLimit:
@@ -16,14 +18,14 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        received = 0
+        received, most = 0, LONGER.get(scope["path"], MAX_REQUEST_BYTES)
 
         async def bounded() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_REQUEST_BYTES:
-                raise HTTPException(413, f"A request may have {MAX_REQUEST_BYTES} bytes.")
+            if received > most:
+                raise HTTPException(413, f"A request may have {most} bytes.")
             return message
 
         await self._app(scope, bounded, send)

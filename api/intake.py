@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from asgi_correlation_id import correlation_id
 
+from api.auth import refuse_foreign_environment
 from api.problems import Problem
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
@@ -60,8 +62,23 @@ class Acceptance:
     position: Position
     replayed: bool
 
+    def described(self) -> dict[str, Any]:
+        return {
+            "notification_id": self.submission.notification_id,
+            "request_id": self.submission.request_id,
+            "environment": self.submission.environment,
+            "status": "ACCEPTED",
+            "position": self.position.model_dump(),
+        }
+
+    @property
+    def location(self) -> str:
+        return f"/api/v1/notifications/{self.submission.notification_id}?environment={self.submission.environment}"
+
 
 def producer_of(user: User) -> str:
+    if user.producer:
+        return user.producer
     return f"client:{user.id}" if user.kind == "machine" else f"user:{user.id}"
 
 
@@ -89,15 +106,17 @@ def submission_of(
     broad = any(isinstance(target, TopicTarget | EveryoneTarget) for target in request.to)
     if broad and not user.may("notifications:broadcast"):
         raise Problem(403, "Forbidden", "Sending to a topic or to all needs the permission notifications:broadcast.")
-    environment = environment_of(request, default, served)
+    environment = environment_of(request, user, default, served)
     given_id = _given_id(request, idempotency_key)
     return Submission(request, environment, producer_of(user), given_id or new_request_id(), is_new_id=not given_id)
 
 
 def environment_of(
-    request: NotificationRequest | CancelRequest, default: Environment, served: tuple[Environment, ...]
+    request: NotificationRequest | CancelRequest, user: User, default: Environment, served: tuple[Environment, ...]
 ) -> Environment:
-    environment = request.environment or default
+    """The one a request names, else the caller's or the deployment's own; 403 for a key that belongs to another."""
+    environment = request.environment or user.environment or default
+    refuse_foreign_environment(user, environment)
     if environment not in served:
         raise invalid((FieldError(pointer="/environment", detail=f"this deployment serves {', '.join(served)}"),))
     return environment

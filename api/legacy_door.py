@@ -65,11 +65,15 @@ def door_of(request: Request) -> LegacyDoor:
 
 # For the OpenAPI document only: the door reads these itself, with all the values each came with.
 _TOKEN, _TIMESTAMP, _SIGNATURE = (
-    APIKeyHeader(name=name, scheme_name=f"legacy {name}", description=description, auto_error=False)
-    for name, description in (
-        ("token", "API_TOKEN"),
-        ("x-timestamp", "unix time in seconds"),
-        ("x-signature", "HMAC-SHA256 over x-timestamp, or `v2,` and that over `method\\npath?query\\nid.timestamp.body`"),
+    APIKeyHeader(name=name, scheme_name=scheme, description=description, auto_error=False)
+    for scheme, name, description in (
+        ("legacyToken", "token", "API_TOKEN"),
+        ("legacyTimestamp", "x-timestamp", "unix time in seconds"),
+        (
+            "legacySignature",
+            "x-signature",
+            "HMAC-SHA256 over x-timestamp, or `v2,` and that over `method\\npath?query\\nid.timestamp.body`",
+        ),
     )
 )
 

@@ -10,17 +10,24 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api.body_limit import BodyLimit
 from api.cookies import Cookies
+from api.limits import RateLimitHeaders
 from api.measuring import MeasuringMiddleware
+from api.openapi import describe
 from api.problems import install_problems
 from api.routes import (
     auth,
+    batch,
+    docs,
     health,
     inbox,
+    keys,
     legacy,
     live,
     notifications,
     old_preferences,
     ops,
+    ops_deliveries,
+    ops_quarantine,
     pages,
     preferences,
     unsubscribe,
@@ -46,16 +53,43 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     install_problems(app)
+    describe(app)
     # inbox and the older preferences before notifications: `/unread` and `/preferences` must not be read as an id
-    for module in (auth, inbox, old_preferences, preferences, unsubscribe, notifications, live, ops, legacy, health, pages):
+    for module in (
+        auth,
+        inbox,
+        old_preferences,
+        batch,
+        notifications,
+        preferences,
+        unsubscribe,
+        keys,
+        live,
+        ops,
+        ops_deliveries,
+        ops_quarantine,
+        legacy,
+        health,
+        docs,
+        pages,
+    ):
         app.include_router(module.router)
     app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
+    app.add_middleware(RateLimitHeaders)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Prefer", "X-Correlation-ID"],
-        expose_headers=["ETag", "Location", "Retry-After", "Idempotent-Replayed", "X-Correlation-ID"],
+        expose_headers=[
+            "ETag",
+            "Location",
+            "Retry-After",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Idempotent-Replayed",
+            "X-Correlation-ID",
+        ],
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, settings=settings)

@@ -55,6 +55,8 @@ def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[st
         "attempt": row.attempt if row else 0,
         "reason": row.reason if row else line.skipped,
         "answer": row.answer if row else None,
+        "doubtful": row.doubtful if row else False,
+        "provider": row.provider if row else None,
         "provider_id": row.provider_id if row else None,
         "next_at": row.next_at if row else None,
         "updated_at": row.updated_at if row else None,
@@ -82,14 +84,17 @@ def status_without_plan(
     }
 
 
-def timeline_of(notification: Notification, rows: Sequence[Delivery]) -> list[dict[str, Any]]:
-    """Every step in the order of time, with its place in Kafka."""
+def timeline_of(
+    notification: Notification, rows: Sequence[Delivery], *, for_operators: bool = False
+) -> list[dict[str, Any]]:
+    """Every step in the order of time, with its place in Kafka. Who did what by hand, and their notes, is for operators."""
+    hidden = set() if for_operators else {"by", "note"}
     events = [{"event": "accepted", "at": notification.accepted_at, "origin": _place(notification.origin)}]
     events.append({"event": "routed", "at": notification.planned_at, "origin": _place(notification.origin)})
     for row in rows:
         whose = {"delivery_id": row.delivery_id, "channel": row.channel, "recipient": row.recipient}
         for step in row.history:
-            events.append(whose | step.model_dump(exclude_none=True) | {"origin": _place(step.origin)})
+            events.append(whose | step.model_dump(exclude_none=True, exclude=hidden) | {"origin": _place(step.origin)})
     return sorted(events, key=lambda event: event["at"])
 
 

@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from infrastructure.auth.api_keys import KeyVerifier
 from infrastructure.auth.bearer import BearerVerifier
 from infrastructure.auth.credentials import open_credentials
+from infrastructure.auth.keyring import Keyring, key_hash
 from infrastructure.auth.login import LoginClient
 from infrastructure.auth.renewal import LiveSessions
 from infrastructure.auth.user import User
 from infrastructure.kafka.connection import connection
 from infrastructure.kafka.lag_watch import LagWatch, open_lag_watch
+from infrastructure.redis.rate_limit import RateLimiter
 from infrastructure.redis.seen import SeenRequests
 from infrastructure.redis.wakeups import Wakeups, open_wakeups
 from infrastructure.resources import Resources, open_resources
@@ -23,6 +26,9 @@ class ApiResources(Resources):
     sessions: LiveSessions
     login: LoginClient
     bearer: BearerVerifier
+    keys: KeyVerifier
+    keyring: Keyring
+    limiter: RateLimiter
     seen: SeenRequests
     wakeups: Wakeups
     lag: LagWatch
@@ -47,6 +53,9 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
             sessions=credentials.sessions,
             login=credentials.login,
             bearer=credentials.bearer,
+            keys=KeyVerifier(shared.stores.api_keys, key_hash(settings), settings.environments),
+            keyring=Keyring(shared.stores.api_keys, key_hash(settings)),
+            limiter=RateLimiter(shared.redis),
             seen=SeenRequests(shared.redis, settings.idempotency_ttl_seconds),
             wakeups=await stack.enter_async_context(open_wakeups(shared.redis)),
             lag=await stack.enter_async_context(open_lag_watch(connection(settings))),

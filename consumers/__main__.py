@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
@@ -14,12 +16,17 @@ from pydantic import ValidationError
 from consumers.health import health_server
 from consumers.workers import NAMES, Named, workers_of
 from infrastructure.catalogue import BrokenCatalogue
+from infrastructure.kafka.consuming.member import HandlerBuriesEverything
 from infrastructure.logs import configure_logs
 from infrastructure.resources import open_resources
 from infrastructure.settings import Settings
 from schemas.outcomes import Unavailable
 
 log = structlog.get_logger()
+
+_AFTER_DRAINING_S = (
+    13.0  # a last commit and leaving the group take 10 s at most; the grace period is 15 s longer than a drain
+)
 
 
 async def work(name: str, settings: Settings) -> None:
@@ -43,11 +50,26 @@ async def _run(workers: Sequence[Named], settings: Settings, stopping: asyncio.E
         told.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().remove_signal_handler(number)
+        _end_for_certain(settings.drain_timeout_s + _AFTER_DRAINING_S)
         for each in workers:
             each.worker.stop()
         await asyncio.wait(running)  # all of them, also when one has crashed: the others still drain and commit
         for task in running:
             task.result()
+
+
+def _end_for_certain(after_s: float) -> None:
+    """A client that swallows its cancellation would keep the process for ever; what is settled is committed by then."""
+
+    def end() -> None:
+        log.error("workers.stop_forced", after_s=after_s)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(os.EX_SOFTWARE)
+
+    timer = threading.Timer(after_s, end)
+    timer.daemon = True  # a process that ends by itself does not wait for it
+    timer.start()
 
 
 @contextlib.asynccontextmanager
@@ -80,6 +102,8 @@ def main(
         asyncio.run(work(name, settings))
     except (ValidationError, BrokenCatalogue, Unavailable) as error:
         sys.exit(f"The worker cannot start: {error}")
+    except HandlerBuriesEverything as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ async def put_away(publisher: Publisher, record: Received, reason: str, errors: 
             value=record.value,
             headers=record.headers,
             origin=str(record.position),
+            origin_ms=record.timestamp_ms,
             reason=reason,
             detail=errors or [FieldError(pointer="", detail=reason)],
         )

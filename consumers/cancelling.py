@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from consumers.reporting import Reporter
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Received
 from infrastructure.redis.live import Announcer
 from schemas.cancelling import CancelledDelivery, answer_of
@@ -18,8 +18,8 @@ from schemas.plan import Notification, PlannedDelivery
 
 log = structlog.get_logger()
 
-_WITHDRAWN = 2
-"""Version of the ledger row of an inbox item that was taken back; storing it was version 1."""
+_WITHDRAWN = 1000
+"""Version of the ledger row of an inbox item that was taken back: above any that storing and redriving it could reach."""
 
 
 class Canceller:
@@ -68,7 +68,7 @@ class Canceller:
             row = await self._deliveries.cancel(delivery, datetime.now(UTC), str(record.position))
             answer = answer_of(row)
         if row.state == "CANCELLED":
-            await self._report(record, row, traceparent)
+            await self._report(record, notification, row, traceparent)
         return answer
 
     async def _withdraw(self, delivery: DeliveryRecord) -> tuple[Delivery, CancelledDelivery]:
@@ -89,7 +89,7 @@ class Canceller:
         )
         return row, answer_of(row).model_copy(update={"answer": withdrawal})
 
-    async def _report(self, record: Received, row: Delivery, traceparent: str) -> None:
+    async def _report(self, record: Received, notification: Notification, row: Delivery, traceparent: str) -> None:
         event = StatusEvent(
             environment=row.environment,
             notification_id=row.notification_id,
@@ -103,5 +103,6 @@ class Canceller:
             version=row.version,
             origin=record.position,
             unclaimed=row.channel == "in_app",
+            **notification.whose,
         )
         await self._reporter.status(event, correlation_id="", traceparent=traceparent)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import structlog
 
 from consumers.arrivals import Arrival
-from consumers.reporting import Reporter
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Publisher, Received
 from schemas import cloudevents, topics
 from schemas.deliveries import EVENT_OF, DeliveryRecord, State
@@ -108,5 +108,6 @@ class HandingOut:
             at=now,
             origin=record.position,
             unclaimed=line is not None,
+            **notification.whose,
         )
         await self._reporter.status(event, correlation_id=arrival.correlation_id, traceparent=arrival.traceparent)

@@ -1,5 +1,6 @@
 """Every worker by its name, and how it is wired: members of consumer groups, the bridge, the schedule."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -17,15 +18,19 @@ from consumers.handlers.preferences import ApplyPreferences
 from consumers.handlers.route import Route
 from consumers.leases import Leases
 from consumers.planning import Planner
-from consumers.reporting import Reporter
+from consumers.provider_line import Limits
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
-from infrastructure.channels import open_channels
-from infrastructure.kafka.consumer import GroupConsumer
+from infrastructure.channels import Providers, open_providers
+from infrastructure.kafka.consuming.consumer import GroupConsumer
+from infrastructure.kafka.quarantine import QuarantinedGaps
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.kafka.sealing import SealingPublisher
-from infrastructure.ports import Channel, Handler
+from infrastructure.ports import Handler, Provider
 from infrastructure.resources import Resources, seal_keys
+from infrastructure.settings import Settings
 from schemas import topics
+from schemas.breaker import BreakerRules
 from schemas.requests import CHANNELS
 from schemas.retries import RetrySchedule
 from schemas.topics import Environment
@@ -57,24 +62,43 @@ def workers_of(name: str, resources: Resources) -> list[Named]:
     """The workers a process runs for `name` (or `all`), one set per environment served."""
     resources = replace(resources, publisher=SealingPublisher(resources.publisher, seal_keys(resources.settings)[0]))
     names = NAMES if name == "all" else (name,)
-    channels = open_channels(resources.settings, resources.http)
+    providers = open_providers(resources.settings, resources.http)
     return [
-        Named(topics.group(environment, each), _worker(each, environment, resources, channels))
+        Named(topics.group(environment, each), _worker(each, environment, resources, providers))
         for environment in resources.settings.environments
         for each in names
     ]
 
 
-def _worker(name: str, environment: Environment, resources: Resources, channels: dict[str, Channel]) -> Worker:
+def _worker(name: str, environment: Environment, resources: Resources, providers: Providers) -> Worker:
     if name == "schedule":
         return Schedule(environment, resources.stores.timers, resources.publisher)
     if name == "bridge":
         return _bridge(environment, resources)
-    handler = _handler(name, resources, channels)
+    dispatcher = _dispatcher(resources.settings, providers.get(name.removeprefix("deliver."), ()))
+    handler = _handler(name, resources, dispatcher)
     if name != "route":  # route reads what the world writes, the others only what our own workers wrote
         handler = Sealed(handler, seal_keys(resources.settings), resources.publisher)
-    group = topics.group(environment, name)
-    return GroupConsumer(resources.settings, group, topics.subscription(environment, name), handler)
+    return GroupConsumer(
+        resources.settings,
+        topics.group(environment, name),
+        topics.subscription(environment, name),
+        handler,
+        gaps=QuarantinedGaps(resources.publisher),
+        gate=dispatcher,
+    )
+
+
+def _dispatcher(settings: Settings, providers: Sequence[Provider]) -> Dispatcher:
+    limits = Limits(
+        timeout_s=settings.provider_timeout_s,
+        attempt_s=settings.delivery_lease_s / 2,
+        breaker=BreakerRules(settings.breaker_failures, settings.breaker_open_s),
+        out_s=settings.provider_out_s,
+        destination_in_flight=settings.destination_in_flight,
+        longest_rest_s=settings.retry_after_max_s,
+    )
+    return Dispatcher(providers, limits, settings.provider_rates)
 
 
 def _bridge(environment: Environment, resources: Resources) -> Bridge:
@@ -90,7 +114,7 @@ def _bridge(environment: Environment, resources: Resources) -> Bridge:
     )
 
 
-def _handler(name: str, resources: Resources, channels: dict[str, Channel]) -> Handler:
+def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler:
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
@@ -99,10 +123,12 @@ def _handler(name: str, resources: Resources, channels: dict[str, Channel]) -> H
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
         return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
     if name == "persist":
-        return Persist(stores.deliveries, resources.announcer, resources.publisher)
+        return Persist(
+            stores.notifications, stores.deliveries, stores.timers, resources.announcer, resources.publisher, reporter
+        )
     if name == "preferences":
         return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
-    return _deliver(name.removeprefix("deliver."), resources, reporter, channels)
+    return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
 
 
 def _choices(resources: Resources) -> Choices:
@@ -110,7 +136,7 @@ def _choices(resources: Resources) -> Choices:
     return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
 
 
-def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: dict[str, Channel]) -> Deliver:
+def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher: Dispatcher) -> Deliver:
     settings, stores = resources.settings, resources.stores
     longest = timedelta(seconds=settings.delivery_deadline_s)
     if channel == "in_app":
@@ -132,7 +158,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: d
         reporter,
         longest,
         _choices(resources),
-        Dispatcher(channels[channel], settings.provider_timeout_s),
+        dispatcher,
         stores.deliveries,
         stores.timers,
         RetrySchedule(waits, timedelta(seconds=settings.retry_after_max_s)),

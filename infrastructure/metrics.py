@@ -12,6 +12,8 @@ API_REQUEST_DURATION = Histogram(
 PUBLISHED_MESSAGES = Counter("published_messages", "Requests acknowledged by Kafka", ["entrance", "environment"])
 IDEMPOTENCY_HITS = Counter("idempotency_hits", "Requests that were known already", ["entrance"])
 DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled", ["channel", "state"])
+PROVIDER_CALLS = Counter("carillon_provider_calls", "Calls of a provider by what came of them", ["provider", "outcome"])
+PROVIDER_OUT = Gauge("carillon_provider_out", "1 while a provider is left alone after failures in a row", ["provider"])
 LATE_RESULTS = Counter(
     "carillon_late_results", "Outcomes that came after their claim was lost; kept in the history", ["channel"]
 )
@@ -29,4 +31,11 @@ LEGACY_CALLS = Counter("legacy_calls", "Calls of the legacy API by signature ver
 CONSUMER_LAG = Gauge("carillon_consumer_lag", "Records a group has still to read", ["group"])
 CONSUMER_LAG_SECONDS = Gauge("carillon_consumer_lag_seconds", "Age of the oldest record not yet committed", ["group"])
 WORKER_IN_FLIGHT = Gauge("carillon_worker_in_flight", "Records being worked on", ["group"])
+WORKER_OLDEST = Gauge("carillon_worker_oldest_in_flight_seconds", "Age of the oldest record being worked on", ["group"])
+WORKER_HELD = Gauge(
+    "carillon_worker_held", "Records that wait for another try, most often because our floor is out", ["group"]
+)
+WORKER_PAUSED = Gauge("carillon_worker_paused", "1 while partitions of this priority are paused", ["group", "priority"])
+CLIENTS_REPLACED = Counter("carillon_clients_replaced", "Kafka clients that failed or fell silent", ["group"])
+STOPPED_BURYING = Counter("carillon_stopped_burying", "Workers that stopped because everything was buried", ["group"])
 LIVE_CONNECTIONS = Gauge("carillon_live_connections", "Open live connections", ["kind"])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.deliveries import DeliveryRecord
 from schemas.events import Position
@@ -52,6 +52,36 @@ class Handler(Protocol):
         """Puts away a record that crashed the handler again and again, with its bytes and the reason."""
 
 
+class Gate(Protocol):
+    """What a worker waits for before it takes in more, for example a provider that is out."""
+
+    def closed_for_s(self) -> float:
+        """How long it stays closed as far as is known; 0 is open. Asked several times a second, so it asks nobody."""
+
+
+class AlwaysOpen:
+    """The gate of a worker that waits for nothing."""
+
+    def closed_for_s(self) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Offsets of a Kafka topic that were deleted before the group could read them, without `end`."""
+
+    group: str
+    topic: str
+    partition: int
+    first: int
+    end: int
+
+
+class GapLog(Protocol):
+    async def record(self, gap: Gap) -> None:
+        """Returns when it is where operators look; raises `Unavailable` otherwise. Recording twice does no harm."""
+
+
 @dataclass(frozen=True)
 class Content:
     """What a person reads, rendered."""
@@ -63,14 +93,27 @@ class Content:
     unsubscribe_url: str | None = None
 
 
-class Channel(Protocol):
-    """An adapter to one provider: says what happened and decides nothing."""
+class Provider(Protocol):
+    """An adapter to one of a channel's providers: says what happened and decides nothing."""
 
     @property
     def name(self) -> str: ...
 
+    @property
+    def channel(self) -> str: ...
+
+    def destination(self, address: str) -> str | None:
+        """Where a call for this address ends up (a mail domain, a channel); None when this provider does not serve it."""
+
     async def send(self, delivery: DeliveryRecord, address: str, content: Content) -> Outcome:
         """One attempt, no retry inside, bounded by the provider time-out."""
+
+
+@runtime_checkable
+class ReadsBack(Protocol):
+    """A provider that can be asked what became of an attempt."""
+
+    async def look(self, delivery: DeliveryRecord, address: str, since: datetime) -> ReadBack: ...
 
 
 class Sender(Protocol):

@@ -8,14 +8,17 @@ import httpx2
 from redis.asyncio import Redis
 
 from infrastructure.catalogue import load_catalogue
+from infrastructure.dynamo.api_keys import ApiKeyStore
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.producer import open_publisher
 from infrastructure.ports import Publisher
@@ -36,6 +39,9 @@ class Stores:
     contacts: ContactStore
     caps: CapStore
     preferences: PreferenceStore
+    trouble: TroubleStore
+    marks: QuarantineMarks
+    api_keys: ApiKeyStore
 
     @classmethod
     def on(cls, dynamo: Dynamo) -> "Stores":
@@ -47,6 +53,9 @@ class Stores:
             ContactStore(dynamo),
             CapStore(dynamo),
             PreferenceStore(dynamo),
+            TroubleStore(dynamo),
+            QuarantineMarks(dynamo),
+            ApiKeyStore(dynamo),
         )
 
 

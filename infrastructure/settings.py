@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     cors_origins: CommaSeparated = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
+    rate_limit_per_minute: int = Field(default=100, ge=1)
     types_dir: Path = Path("deploy/types")
     sandbox_url: str = ""
 
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     raw_producers: CommaSeparated = ()
     kafka_produce_timeout_s: float = Field(default=5.0, gt=0)
     kafka_session_timeout_s: float = Field(default=10.0, ge=6)
+    kafka_stall_s: float = Field(default=60.0, gt=0)
 
     # DynamoDB (credentials and AWS_ENDPOINT_URL_DYNAMODB are read as boto3 reads them)
     aws_region: str = "eu-central-1"
@@ -93,12 +95,24 @@ class Settings(BaseSettings):
     smtp_username: str = ""
     smtp_password: SecretStr = SecretStr("")
     smtp_starttls: bool = True
+    smtp_backup_host: str = ""
+    smtp_backup_port: int = Field(default=25, ge=1, le=65535)
+    smtp_backup_username: str = ""
+    smtp_backup_password: SecretStr = SecretStr("")
+    smtp_backup_starttls: bool = True
     smtp_from: str = "Carillon <notifications@localhost>"
     slack_webhook_url: SecretStr = SecretStr("")
     slack_targets: dict[str, SecretStr] = Field(default_factory=dict)
+    slack_bot_token: SecretStr = SecretStr("")
+    slack_api_url: str = "https://slack.com/api"
 
     # delivery
     provider_timeout_s: float = Field(default=10.0, gt=0)
+    breaker_failures: int = Field(default=5, ge=1)
+    breaker_open_s: float = Field(default=30.0, gt=0)
+    provider_out_s: float = Field(default=3600.0, gt=0)
+    destination_in_flight: int = Field(default=8, ge=1)
+    provider_rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     delivery_lease_s: float = Field(default=45.0, gt=0)
     retry_schedule_s: Annotated[tuple[float, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
     retry_after_max_s: float = Field(default=3600, gt=0)
@@ -111,6 +125,8 @@ class Settings(BaseSettings):
     # workers
     worker_concurrency: int = Field(default=64, ge=1)
     drain_timeout_s: float = Field(default=20.0, gt=0)
+    handler_stuck_s: float = Field(default=300.0, gt=0)
+    burial_limit: int = Field(default=50, ge=1)
     worker_port: int = Field(default=0, ge=0, le=65535)
 
     # the Redis bridge

@@ -33,7 +33,10 @@ class DeliveryRecord(Record):
 
 
 class Step(Record):
-    """One thing that happened to a delivery, with the place in Kafka of the record that brought it about."""
+    """One thing that happened to a delivery, with the place in Kafka of the record that brought it about.
+
+    `by` is the operator whose doing it was, `note` what they wrote: for operators' eyes.
+    """
 
     event: str
     at: UtcDatetime
@@ -44,6 +47,8 @@ class Step(Record):
     provider_id: str | None = None
     next_at: UtcDatetime | None = None
     origin: str = ""
+    by: str | None = None
+    note: str | None = None
 
 
 EVENT_OF: dict[State, StatusName] = {

@@ -1,11 +1,11 @@
 """What our workers tell each other and the world: status events, receipts, refusals. Ids only, no personal data."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from schemas.base import Record, UtcDatetime
-from schemas.deliveries import State, StatusName
+from schemas.deliveries import EVENT_OF, Delivery, State, StatusName
 from schemas.topics import Environment
 
 
@@ -29,11 +29,14 @@ class Position(Record):
 class StatusEvent(Record):
     """One thing that happened to a notification or to one of its deliveries.
 
-    `unclaimed`: no claim has written the ledger's row, so persist does.
+    `of` counts the lines of the notification's plan. `unclaimed`: no claim has written the ledger's row, so persist does.
     """
 
     environment: Environment
     notification_id: str
+    producer: str | None = None
+    request_id: str | None = None
+    of: int | None = None
     delivery_id: str | None = None
     event: StatusName
     at: UtcDatetime
@@ -42,6 +45,7 @@ class StatusEvent(Record):
     channel: str | None = None
     state: State | None = None
     attempt: int = 0
+    turn: int = 0
     reason: str | None = None
     answer: str | None = None
     provider: str | None = None
@@ -57,6 +61,36 @@ class StatusEvent(Record):
         return f"{self.delivery_id or ''}#{self.version:06d}#{self.event}"
 
 
+def event_of(row: Delivery, **more: Any) -> StatusEvent:
+    """What a row of the ledger says, as an event; `more` is what its reporter knows besides."""
+    known = row.model_dump(
+        include={
+            "environment",
+            "notification_id",
+            "delivery_id",
+            "version",
+            "recipient",
+            "channel",
+            "state",
+            "attempt",
+            "turn",
+            "reason",
+            "answer",
+            "provider",
+            "provider_id",
+            "next_at",
+        }
+    )
+    return StatusEvent.model_validate(known | {"event": EVENT_OF[row.state], "at": row.updated_at} | more)
+
+
+class Completion(Record):
+    """A timer's question on the status topic: has everything planned for this notification ended?"""
+
+    environment: Environment
+    notification_id: str
+
+
 class FieldError(Record):
     """What is wrong where; `pointer` is a JSON pointer (RFC 6901)."""
 
@@ -68,12 +102,16 @@ Verdict = Literal["accepted", "rejected", "duplicate", "final"]
 
 
 class Receipt(Record):
-    """Our answer to a producer."""
+    """Our answer to a producer.
+
+    A `final` one may be followed by another with a higher `revision`, when what had ended changes once more.
+    """
 
     producer: str
     request_id: str
     notification_id: str | None
     verdict: Verdict
+    revision: int | None = None
     counts: dict[str, int] = Field(default_factory=dict)
     errors: tuple[FieldError, ...] = ()
     origin: Position | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.base import Record, UtcDatetime
 from schemas.events import FieldError
@@ -74,6 +74,11 @@ class Notification(Record):
     request: NotificationRequest
     plan: Plan
     cancelled_at: UtcDatetime | None = None
+
+    @property
+    def whose(self) -> dict[str, Any]:
+        """What a status event says about the notification it belongs to."""
+        return {"producer": self.producer, "request_id": self.request_id, "of": len(self.plan.lines)}
 
     def line(self, wanted: str) -> PlannedDelivery | None:
         return next((line for line in self.plan.lines if line.delivery_id == wanted), None)

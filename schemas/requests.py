@@ -18,6 +18,8 @@ from schemas.base import UtcDatetime, Value
 from schemas.topics import Environment, Priority
 
 MAX_REQUEST_BYTES = 256 * 1024
+MAX_BATCH_BYTES = 1024 * 1024
+MAX_BATCH = 100
 MAX_MESSAGE_BYTES = 128 * 1024
 MAX_RECIPIENTS = 100
 MAX_NESTING = 32
@@ -207,10 +209,26 @@ def _nesting(payload: bytes) -> int:
 
 def read_object(payload: bytes) -> dict[str, Any]:
     """The one parser of every entrance (RFC 8259; duplicate keys, NaN and deep nesting refused)."""
-    if len(payload) > MAX_REQUEST_BYTES:
-        raise UnreadableJson(f"{len(payload)} bytes; at most {MAX_REQUEST_BYTES} are accepted")
-    if _nesting(payload) > MAX_NESTING:
-        raise UnreadableJson(f"nested deeper than {MAX_NESTING} levels")
+    found = _read(payload, MAX_REQUEST_BYTES, MAX_NESTING)
+    if not isinstance(found, dict):
+        raise UnreadableJson("a JSON object is expected")
+    return found
+
+
+def read_batch(payload: bytes) -> list[bytes]:
+    """The requests of `[…]` or `{"requests": […]}`, each as JSON again, to be read like any other request."""
+    found = _read(payload, MAX_BATCH_BYTES, MAX_NESTING + 2)
+    listed = found.get("requests") if isinstance(found, dict) and found.keys() == {"requests"} else found
+    if not isinstance(listed, list) or not 0 < len(listed) <= MAX_BATCH:
+        raise UnreadableJson(f'a list of 1 to {MAX_BATCH} requests is expected, or {{"requests": […]}} with one')
+    return [json.dumps(each).encode() for each in listed]
+
+
+def _read(payload: bytes, most_bytes: int, deepest: int) -> Any:
+    if len(payload) > most_bytes:
+        raise UnreadableJson(f"{len(payload)} bytes; at most {most_bytes} are accepted")
+    if _nesting(payload) > deepest:
+        raise UnreadableJson(f"nested deeper than {deepest} levels")
     try:
         found = json.loads(
             payload.decode(),
@@ -223,7 +241,5 @@ def read_object(payload: bytes) -> dict[str, Any]:
         raise
     except ValueError as error:
         raise UnreadableJson(f"not JSON in UTF-8: {error}") from error
-    if not isinstance(found, dict):
-        raise UnreadableJson("a JSON object is expected")
     _refuse_half_characters(payload, found)
     return found

@@ -16,9 +16,10 @@ from infrastructure.kafka.topics import create_topics
 from infrastructure.local.addresses import Addresses
 from infrastructure.local.java import FOR_TESTS
 from infrastructure.local.processes import Child, Processes
-from infrastructure.local.stack import local_stack
+from infrastructure.local.stack import start_stack
 from infrastructure.resources import Resources, open_resources
 from infrastructure.settings import Settings
+from tests.engines import Engines
 from tests.product import answers_ready, product_variables, start_module, start_services
 
 # Shorter than in production, so that a test of a takeover or a retry need not wait for minutes.
@@ -26,6 +27,7 @@ QUICK = {
     "DELIVERY_LEASE_S": "6",
     "PROVIDER_TIMEOUT_S": "2",
     "RETRY_SCHEDULE_S": "0.2,0.4,0.8",
+    "BREAKER_OPEN_S": "1",
     "BRIDGE_IDLE_TAKEOVER_S": "1",
     "DRAIN_TIMEOUT_S": "10",
     "API_TOKEN": "a-token-for-tests",
@@ -47,10 +49,16 @@ def _logs_go_where_this_test_looks() -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Addresses]:
+async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engines]:
     root = tmp_path_factory.mktemp("stack")
-    async with local_stack(root, persistent=False, java_flags=FOR_TESTS) as addresses:
-        yield addresses
+    async with Processes(root / "log") as processes:
+        addresses = await start_stack(processes, root, persistent=False, java_flags=FOR_TESTS)
+        yield Engines(processes, root, addresses)
+
+
+@pytest.fixture(scope="session")
+def stack(engines: Engines) -> Addresses:
+    return engines.addresses
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import httpx2
+from fastapi import FastAPI
+from pydantic import SecretStr
 
+from api.main import create_app
 from infrastructure.local.addresses import Addresses, Elsewhere
 from infrastructure.local.ports import any_free_port
 from infrastructure.local.processes import Child, Processes
 from infrastructure.local.stack import Ports
 from infrastructure.local.wiring import RunPorts, local_variables
+from infrastructure.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,6 +28,7 @@ def product_variables(addresses: Addresses, folder: Path) -> dict[str, str]:
         identity_provider=any_free_port(),
         sandbox=any_free_port(),
         sandbox_smtp=any_free_port(),
+        sandbox_backup_smtp=any_free_port(),
         workers=any_free_port(),
     )
     kept = {"APP_SECRET_KEY": "k" * 64, "AUTH0_CLIENT_SECRET": "s" * 64}
@@ -59,3 +64,8 @@ async def answers_ready(port: str | int) -> bool:
             return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
     except httpx2.HTTPError:
         return False
+
+
+def an_app() -> FastAPI:
+    """The API's application as it is made everywhere, not started: it connects to nothing."""
+    return create_app(Settings(_env_file=None, deployment="local", app_secret_key=SecretStr("k" * 64)))

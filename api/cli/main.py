@@ -2,9 +2,12 @@
 
 import typer
 
+from api.cli.dlq import dlq
+from api.cli.keys import keys
 from api.cli.lag import lag
 from api.cli.setup import setup
 from api.cli.trace import trace
+from api.cli.unknown import unknown
 
 app = typer.Typer(
     name="carillon",
@@ -23,6 +26,9 @@ def carillon() -> None:
 app.command()(lag)
 app.command()(trace)
 app.command()(setup)
+app.add_typer(dlq)
+app.add_typer(unknown)
+app.add_typer(keys)
 
 
 def run() -> None:

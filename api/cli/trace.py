@@ -54,7 +54,7 @@ async def _read(
         status = await read_status(stores, environment, notification_id)
         notification = await stores.notifications.get(environment, notification_id)
         rows = await stores.deliveries.of(environment, notification_id)
-        return (status, timeline_of(notification, rows) if notification else []) if status else None
+        return (status, timeline_of(notification, rows, for_operators=True) if notification else []) if status else None
 
 
 def _lines(status: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
@@ -79,7 +79,10 @@ def _step(event: dict[str, Any]) -> str:
         f"attempt {event['attempt'] + 1}" if "channel" in event and event["event"] != "skipped" else "",
         event.get("reason") or "",
         f"answer {event['answer']}" if event.get("answer") else "",
+        f"by {event['provider']}" if event.get("provider") else "",
         f"next {_time(event['next_at'])}" if event.get("next_at") else "",
+        f"by {event['by']}" if event.get("by") else "",
+        event.get("note") or "",
         f"{place['topic']}/{place['partition']}/{place['offset']}" if place else "",
     ]
     return f"  {_time(event['at'])}  {event['event']:<10} " + ", ".join(detail for detail in details if detail)

@@ -62,6 +62,7 @@ async def items(
 
 @router.get("/unread", operation_id="countUnread")
 async def count_unread(user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
+    """How many items nobody has read yet."""
     return ok({"unread": await house.stores.inbox.unread(environment, user.id)})
 
 

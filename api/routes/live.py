@@ -10,7 +10,9 @@ from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect, WebSocketE
 from pydantic import TypeAdapter, ValidationError
 
 from api.auth import EXPIRED, NOT_YOURS, user_of_socket
+from api.limits import admit
 from api.live import LiveConnection, TooSlow
+from api.problems import Problem
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from infrastructure.metrics import LIVE_CONNECTIONS
@@ -41,6 +43,7 @@ async def notifications(
         raise WebSocketException(EXPIRED)
     if user_id is not None and user_id != user.id:
         raise WebSocketException(NOT_YOURS)
+    await _admit(websocket, user)
     house: ApiResources = websocket.app.state.resources
     environment = house.settings.default_environment
     if topics:
@@ -50,6 +53,14 @@ async def notifications(
     await websocket.accept()
     with LIVE_CONNECTIONS.labels("websocket").track_inprogress():
         await _until_it_ends(websocket, user, connection.run(cursor or None, now))
+
+
+async def _admit(websocket: WebSocket, user: User) -> None:
+    """Opening a socket counts like any other call."""
+    try:
+        await admit(websocket, user)
+    except Problem as error:
+        raise WebSocketException(TOO_SLOW) from error
 
 
 def _read_topics(text: str) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from api.auth import CurrentUser, requires
 from api.cancelling import Cancelling
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
-from api.intake import Acceptance, Intake, environment_of, producer_of, read_request, submission_of
+from api.intake import Intake, environment_of, producer_of, read_request, submission_of
 from api.problems import Problem
 from api.status import read_status, settled_within, timeline_of
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from schemas.cloudevents import TRACEPARENT
-from schemas.requests import CancelRequest, NotificationRequest
+from schemas.requests import CancelRequest
 from schemas.topics import Environment, group
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
@@ -26,12 +26,8 @@ _ID = Path(pattern=r"^ntf_[a-z2-7]{26}$")
 
 CanSend = Annotated[User, Depends(requires("notifications:send"))]
 
-_BODY = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": NotificationRequest.model_json_schema()}}}
-}
 
-
-@router.post("", status_code=202, operation_id="send", openapi_extra=_BODY)
+@router.post("", status_code=202, operation_id="send")
 async def send(
     request: Request,
     response: Response,
@@ -47,11 +43,11 @@ async def send(
     served = house.settings.default_environment, house.settings.environments
     asked = read_request(await request.body())
     if isinstance(asked, CancelRequest):
-        taken_back = Cancelling(house, environment_of(asked, *served), producer_of(caller), asked.cancel)
+        taken_back = Cancelling(house, environment_of(asked, caller, *served), producer_of(caller), asked.cancel)
         return await _cancelled(taken_back, request, response)
     submission = submission_of(asked, idempotency_key, caller, *served)
     acceptance = await Intake(house).accept(submission, request.headers.get(TRACEPARENT, ""))
-    response.headers["Location"] = f"/api/v1/notifications/{submission.notification_id}?environment={submission.environment}"
+    response.headers["Location"] = acceptance.location
     if acceptance.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     if (seconds := _wait_of(prefer)) > 0:
@@ -59,24 +55,13 @@ async def send(
         found = await settled_within(house, submission.environment, submission.notification_id, seconds)
         if found is not None:
             response.status_code = 200
-            return ok(_accepted(acceptance) | found, "The outcome is known.")
-    return ok(_accepted(acceptance), "Accepted: Kafka has it.")
+            return ok(acceptance.described() | found, "The outcome is known.")
+    return ok(acceptance.described(), "Accepted: Kafka has it.")
 
 
 def _wait_of(prefer: str | None) -> float:
     found = _WAIT.search(prefer or "")
     return min(float(found[1]), MAX_WAIT_S) if found else 0.0
-
-
-def _accepted(acceptance: Acceptance) -> dict[str, Any]:
-    submission = acceptance.submission
-    return {
-        "notification_id": submission.notification_id,
-        "request_id": submission.request_id,
-        "environment": submission.environment,
-        "status": "ACCEPTED",
-        "position": acceptance.position.model_dump(),
-    }
 
 
 def _may_read(user: User, found: dict[str, Any]) -> bool:
@@ -145,7 +130,10 @@ async def cancel(
 async def _cancelled(taken_back: Cancelling, request: Request, response: Response) -> dict[str, Any]:
     carried_out, answer = await taken_back.cancel(request.headers.get(TRACEPARENT, ""))
     response.status_code = 200 if carried_out else 202
-    return ok(answer, "Cancelled." if carried_out else "Accepted: it will be carried out; nothing new begins.")
+    if not carried_out:
+        return ok(answer, "Accepted: it will be carried out; nothing new begins.")
+    nothing_yet = "Nothing has been planned under this id; what comes under it will be stopped."
+    return ok(answer, "Cancelled." if answer["deliveries"] else nothing_yet)
 
 
 @router.get("/{notification_id}", operation_id="getNotification")
@@ -165,6 +153,6 @@ async def timeline(
     visible = {delivery["delivery_id"] for delivery in found["deliveries"]} | {None}
     notification = await house.stores.notifications.get(environment, notification_id)
     rows = await house.stores.deliveries.of(environment, notification_id)
-    events = timeline_of(notification, rows) if notification else []
+    events = timeline_of(notification, rows, for_operators=user.may("ops:read")) if notification else []
     shown = [event for event in events if event.get("delivery_id") in visible]
     return ok({"notification_id": notification_id, "events": shown})

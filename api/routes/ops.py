@@ -24,7 +24,7 @@ Watch = Annotated[LagWatch, Depends(the_watch)]
 Groups = Annotated[tuple[str, ...], Query(max_length=50, description="Only these groups; all when absent.")]
 
 
-@router.get("/api/v1/ops/lag", dependencies=[Depends(requires("ops:read"))])
+@router.get("/api/v1/ops/lag", operation_id="getLag", dependencies=[Depends(requires("ops:read"))])
 async def lag(watch: Watch, group: Groups = ()) -> dict[str, Any]:
     """The latest judged look at every consumer group, with the rule behind each status and the samples behind the chart."""
     groups = [

@@ -9,15 +9,15 @@ import structlog
 from consumers.burial import crash, put_away
 from consumers.choices import NOTHING_CHOSEN, Choices
 from consumers.handlers.content import content_of
-from consumers.reporting import Reporter
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import DELIVERIES
 from infrastructure.ports import Content, Publisher, Received
 from infrastructure.rendering import CannotRender
 from schemas import cloudevents, topics
 from schemas.catalogue import Catalogue, UnknownName
-from schemas.deliveries import EVENT_OF, Delivery, DeliveryRecord, State, deadline
-from schemas.events import StatusEvent
+from schemas.deliveries import Delivery, DeliveryRecord, State, deadline
+from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery
 from schemas.preferences import Preferences
 
@@ -114,27 +114,12 @@ class Deliver(ABC):
         chosen: Preferences,
     ) -> None: ...
 
-    async def report(self, record: Received, carried: DeliveryRecord, row: Delivery) -> None:
+    async def report(
+        self, record: Received, carried: DeliveryRecord, row: Delivery, notification: Notification | None = None
+    ) -> None:
         """The row's state, said to everybody; a repeat says the same under the same id."""
-        event = StatusEvent(
-            environment=carried.environment,
-            notification_id=row.notification_id,
-            delivery_id=row.delivery_id,
-            event=EVENT_OF[row.state],
-            state=row.state,
-            at=row.updated_at,
-            version=row.version,
-            recipient=row.recipient,
-            channel=row.channel,
-            attempt=row.attempt,
-            reason=row.reason,
-            answer=row.answer,
-            provider=row.provider,
-            provider_id=row.provider_id,
-            next_at=row.next_at,
-            origin=record.position,
-            unclaimed=row.claim_token is None,
-        )
+        whose = notification.whose if notification else {}
+        event = event_of(row, origin=record.position, unclaimed=row.claim_token is None, **whose)
         if row.state == "FAILED":
             await self._reporter.dead_letter(event, record)
         await self._reporter.status(event, correlation_id=carried.correlation_id, traceparent=carried.traceparent)

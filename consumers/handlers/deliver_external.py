@@ -13,10 +13,10 @@ import structlog
 from consumers.choices import Choices
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
-from consumers.reporting import Reporter
 from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import LATE_RESULTS
 from infrastructure.ports import Content, Publisher, Received, Sender
 from schemas import topics
@@ -125,9 +125,9 @@ class DeliverExternal(Deliver):
                 await self._check_after_lease(delivery, row)
             case Waiting(row):
                 await self._wait(delivery, row)
-                await self.report(record, delivery, row)
+                await self.report(record, delivery, row, notification)
             case Settled(row):
-                await self.report(record, delivery, row)
+                await self.report(record, delivery, row, notification)
 
     async def _take_over(self, turn: Turn, held: Delivery) -> Claim:
         """Its worker is thought dead. What may be sent at most once is only looked for, under the dead one's token."""
@@ -182,7 +182,7 @@ class DeliverExternal(Deliver):
             log.warning("delivery.late_result", state=outcome.state, reason=outcome.reason)
             await persistently(lambda: self._deliveries.note_late(outcome))
             return
-        await self.report(turn.record, turn.carried, recorded)
+        await self.report(turn.record, turn.carried, recorded, turn.notification)
 
     async def _wait(self, delivery: DeliveryRecord, row: Delivery) -> None:
         """The timer of the row's next turn; put again it is the same timer."""

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from consumers.choices import Choices
 from consumers.handlers.deliver import Deliver, now_utc
-from consumers.reporting import Reporter
 from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Content, Publisher, Received
 from infrastructure.redis.live import Announcer
 from schemas.catalogue import Catalogue
@@ -47,17 +47,17 @@ class DeliverInApp(Deliver):
         now = now_utc()
         stop = self.stopped(notification, line, chosen, now)
         if stop is not None and await self._standing(delivery) is None:
-            await self.report(record, delivery, _row(delivery, now, *stop))
+            await self.report(record, delivery, _row(delivery, now, *stop), notification)
             return
         content = self.content(notification)
         if isinstance(content, str):
-            await self.report(record, delivery, _row(delivery, now, "FAILED", content))
+            await self.report(record, delivery, _row(delivery, now, "FAILED", content), notification)
             return
         item = _item(delivery, notification, content, now)
         if await self._inbox.put_if_absent(delivery.environment, item) == "withdrawn":
             return  # whoever cancelled it has said so
         await self._announcer.inbox_changed(delivery.environment, delivery.recipient)
-        await self.report(record, delivery, _row(delivery, now, "SENT", None))
+        await self.report(record, delivery, _row(delivery, now, "SENT", None), notification)
 
     async def _standing(self, delivery: DeliveryRecord) -> Standing | None:
         return await self._inbox.standing(delivery.environment, delivery.recipient, delivery.delivery_id)
@@ -89,7 +89,8 @@ def _row(delivery: DeliveryRecord, now: datetime, state: State, reason: str | No
         recipient=delivery.recipient,
         channel=delivery.channel,
         state=state,
-        version=1,
+        version=1 + 2 * delivery.turn,  # a redrive, too, is a step: it has the version in between
+        turn=delivery.turn,
         reason=reason,
         answer="stored" if state == "SENT" else None,
         updated_at=now,

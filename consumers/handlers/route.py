@@ -9,9 +9,9 @@ from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
 from consumers.handing_out import HandingOut
 from consumers.planning import Planner, Refused
-from consumers.reporting import Reporter
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Publisher, Received
 from schemas import cloudevents, topics
 from schemas.events import FieldError, Receipt, StatusEvent

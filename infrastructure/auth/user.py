@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from schemas.base import UtcDatetime, Value
+from schemas.topics import Environment
 
 MACHINE_SUFFIX = "@clients"  # Auth0: the subject of a machine-to-machine token
 MAX_ID_LENGTH = 255
@@ -26,6 +27,10 @@ class User(Value):
     email: str = ""
     email_verified: bool = False
     expires_at: UtcDatetime
+    # what an API key adds: its producer name, the one environment it works in, and its own limit
+    producer: str = ""
+    environment: Environment | None = None
+    limit_per_minute: int | None = None
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions

@@ -1,17 +1,19 @@
 """E-mail over SMTP by aiosmtplib. The delivery id is the Message-ID, so a rare repeat can be recognised."""
 
 import re
+from dataclasses import dataclass
 from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP, Policy
 from email.utils import parseaddr
 
 import aiosmtplib
+from pydantic import SecretStr
 
+from infrastructure.channels.failures import read_failure
 from infrastructure.ports import Content
-from infrastructure.settings import Settings
 from schemas.deliveries import DeliveryRecord
-from schemas.outcomes import Ambiguous, Dead, Outcome, Retry, Sent
+from schemas.outcomes import Dead, Outcome, Retry, Sent
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 _ONE_ADDRESS = re.compile(r"^[^\s@,;:<>()\[\]\\\"]+@[^\s@,;:<>()\[\]\\\"]+$")
@@ -71,52 +73,71 @@ def read_reply(error: aiosmtplib.SMTPResponseException) -> Outcome:
     return Dead(f"smtp_{error.code}") if 500 <= error.code < 600 else Retry(f"smtp_{error.code}")
 
 
-class EmailChannel:
+@dataclass(frozen=True)
+class Relay:
+    """Where mail is handed over."""
+
+    host: str
+    port: int
+    username: str
+    password: SecretStr
+    starttls: bool
+
+
+class SmtpProvider:
     """One connection per message: the relay's own limits, not ours, decide how many are open at once."""
 
-    name = "email"
+    channel = "email"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, name: str, relay: Relay, *, sender: str, timeout_s: float) -> None:
+        self.name = name
+        self._relay = relay
+        self._sender = sender
+        self._timeout_s = timeout_s
+
+    def destination(self, address: str) -> str:
+        """The mail domain: one that is slow holds up nobody else's mail."""
+        return address.rpartition("@")[2].lower()
 
     async def send(self, delivery: DeliveryRecord, address: str, content: Content) -> Outcome:
-        if not self._settings.smtp_host:
-            return Retry("smtp_not_configured")
         try:
-            message = compose(delivery, self._settings.smtp_from, address, content)
+            message = compose(delivery, self._sender, address, content)
         except ValueError:
             return Dead("address_unusable")
         client = self._client()
         try:
             await client.connect()
+            await client.ehlo()
         except aiosmtplib.SMTPResponseException as error:
             return Retry(f"smtp_{error.code}")  # a greeting or a login refused: it says nothing about this message
         except (aiosmtplib.SMTPException, OSError) as error:
             return Retry(type(error).__name__)
-        try:
-            return await self._transmit(client, message, address)
+        else:
+            return await self._hand_over(client, message, address)
         finally:
             client.close()
 
-    async def _transmit(self, client: aiosmtplib.SMTP, message: EmailMessage, address: str) -> Outcome:
+    async def _hand_over(self, client: aiosmtplib.SMTP, message: EmailMessage, address: str) -> Outcome:
+        """Before DATA nothing can have been taken; after the final dot nobody can tell (RFC 5321 section 4.5.3.2.6)."""
+        begun = False
         try:
-            _, reply = await client.send_message(message, recipients=[address])
-        except aiosmtplib.SMTPRecipientsRefused as refused:
-            return read_reply(refused.recipients[0])
+            await client.mail(parseaddr(self._sender)[1])
+            await client.rcpt(address)
+            begun = True
+            response = await client.data(message.as_bytes())
         except aiosmtplib.SMTPResponseException as error:
             return read_reply(error)
         except (aiosmtplib.SMTPException, OSError) as error:
-            # after the final dot nobody can tell whether the relay took it (RFC 5321 section 4.5.3.2.6)
-            return Ambiguous(type(error).__name__)
-        return Sent(answer=f"250 {reply}"[:200])
+            return read_failure(error) if begun else Retry(type(error).__name__)
+        return Sent(answer=f"250 {response.message}"[:200])
 
     def _client(self) -> aiosmtplib.SMTP:
-        settings = self._settings
+        relay = self._relay
         return aiosmtplib.SMTP(
-            hostname=settings.smtp_host,
-            port=settings.smtp_port,
-            username=settings.smtp_username or None,
-            password=settings.smtp_password.get_secret_value() or None,
-            start_tls=settings.smtp_starttls,
-            timeout=settings.provider_timeout_s,
+            hostname=relay.host,
+            port=relay.port,
+            username=relay.username or None,
+            password=relay.password.get_secret_value() or None,
+            start_tls=relay.starttls,
+            timeout=self._timeout_s,
         )

@@ -1,11 +1,12 @@
 """Slack by incoming webhook. Source: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
 from pydantic import SecretStr
 
-from infrastructure.channels.http import attempt, read_outcome
+from infrastructure.channels.http import Answer, call, read_outcome
 from infrastructure.ports import Content
 from schemas.deliveries import DeliveryRecord
 from schemas.outcomes import Dead, Outcome
@@ -36,24 +37,22 @@ def slack_message(content: Content) -> dict[str, Any]:
     return {"text": escape(_cut(text, _SECTION_MOST)), "blocks": blocks}
 
 
-class SlackChannel:
-    """Posts to the configured target of that name; a request never names a URL."""
+class SlackWebhook:
+    """Posts to the configured webhook of that name; a request never names a URL."""
 
-    name = "slack"
+    name, channel = "slack_webhook", "slack"
 
-    def __init__(self, http: httpx2.AsyncClient, targets: dict[str, SecretStr]) -> None:
+    def __init__(self, http: httpx2.AsyncClient, hooks: Mapping[str, SecretStr]) -> None:
         self._http = http
-        self._targets = targets
+        self._hooks = hooks
+
+    def destination(self, address: str) -> str | None:
+        return address if address in self._hooks else None
 
     async def send(self, delivery: DeliveryRecord, address: str, content: Content) -> Outcome:
-        target = self._targets.get(address)
-        if target is None:
+        hook = self._hooks.get(address)
+        if hook is None:
             return Dead("unknown_slack_target")
-        answer = await attempt(
-            self._http.post(
-                target.get_secret_value(),
-                json=slack_message(content),
-                headers={"x-carillon-delivery": delivery.delivery_id},
-            )
-        )
-        return read_outcome(answer) if isinstance(answer, httpx2.Response) else answer
+        headers = {"x-carillon-delivery": delivery.delivery_id}
+        answer = await call(self._http, "POST", hook.get_secret_value(), json=slack_message(content), headers=headers)
+        return read_outcome(answer) if isinstance(answer, Answer) else answer

@@ -216,14 +216,16 @@ async def open_dynamo(settings: Settings) -> AsyncIterator[Dynamo]:
     connector = aiohttp.TCPConnector(limit=64)
     timeout = aiohttp.ClientTimeout(total=_CALL_TIMEOUT_S, connect=1.0)
     endpoint = URL(settings.aws_endpoint_url_dynamodb) if settings.aws_endpoint_url_dynamodb else None
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        yield Dynamo(
-            Client(
-                AIOHTTP(session),
-                BotocoreCredentials(),
-                settings.aws_region,
-                endpoint=endpoint,
-                throttle_config=DecorelatedJitterRetry(time_limit_secs=_GIVE_UP_AFTER_S),
+    try:
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            yield Dynamo(
+                Client(
+                    AIOHTTP(session),
+                    BotocoreCredentials(),
+                    settings.aws_region,
+                    endpoint=endpoint,
+                    throttle_config=DecorelatedJitterRetry(time_limit_secs=_GIVE_UP_AFTER_S),
+                )
             )
-        )
-    await asyncio.sleep(0)  # aiohttp closes its transports one loop turn after the session
+    finally:
+        await asyncio.sleep(0)  # aiohttp closes its transports one loop turn after the session

@@ -6,13 +6,14 @@ from typing import Any
 from infrastructure.dynamo.client import Dynamo, Item
 from infrastructure.dynamo.notifications import KEPT
 from infrastructure.dynamo.tables import DELIVERIES, EXPIRES
-from schemas.base import iso
 from schemas.deliveries import Delivery, State
+from schemas.troubled import place
 
 # People named one by one share one shard; audiences will spread over more (the plan holds the count).
 _SHARD = "0"
 TROUBLE_SHARDS = 8
-TROUBLED: frozenset[State] = frozenset({"FAILED", "UNKNOWN"})
+# PENDING is what was redriven: listed too, so that one whose timer was lost can be found and redriven again
+TROUBLED: frozenset[State] = frozenset({"FAILED", "UNKNOWN", "PENDING"})
 _MAY_BE_ABSENT = ("reason", "answer", "provider", "provider_id", "next_at", "trouble", "troubled_at")
 _OURS = {"shard_key", "trouble", "troubled_at", EXPIRES}
 
@@ -38,7 +39,7 @@ def item_of(delivery: Delivery) -> Item:
     if delivery.state in TROUBLED:
         shard = zlib.crc32(delivery.delivery_id.encode()) % TROUBLE_SHARDS
         marks["trouble"] = trouble_key(delivery.state, shard)
-        marks["troubled_at"] = f"{iso(delivery.updated_at)}#{delivery.delivery_id}"
+        marks["troubled_at"] = place(delivery)
     return key_of(delivery.notification_id, delivery.delivery_id) | fields | marks | {EXPIRES: expires}
 
 

@@ -25,6 +25,8 @@ from infrastructure.local.wiring import (
     outside_variables,
 )
 
+# The playground looks several times a second at the way of a notification; RATE_LIMIT_PER_MINUTE of one's own wins.
+PLAYFUL_LIMIT = "2000"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -73,7 +75,7 @@ async def _serve(root: Path) -> None:
             variables = local_variables(ports, addresses, elsewhere, kept)
             write_private(local / "stack.env", variables)
             print(f"They serve after {time.monotonic() - began:.1f} s. Starting Carillon …", flush=True)
-            env = {**outside, **variables, "PYTHONUNBUFFERED": "1"}
+            env = {"RATE_LIMIT_PER_MINUTE": PLAYFUL_LIMIT, **outside, **variables, "PYTHONUNBUFFERED": "1"}
             # The stand-in for logins keeps its own values, also while real logins are used and it idles.
             await together(
                 _start_stand_ins(processes, root, {**env, **login_variables(ports, kept)}),

@@ -36,6 +36,7 @@ class ServiceSettings(BaseSettings):
     idp_data: Path = Path(".local/identity")
     sandbox_port: int = Field(default=8003, ge=1, le=65535)
     sandbox_smtp_port: int = Field(default=8025, ge=1, le=65535)
+    sandbox_backup_smtp_port: int = Field(default=8026, ge=1, le=65535)
     sandbox_ledger: Path | None = None
     auth0_domain: str = ""
     auth0_issuer: str = ""
@@ -129,6 +130,8 @@ async def serve(settings: ServiceSettings) -> None:
         stack.callback(reception.calls.close)
         mail = await listen_for_mail(reception, _bind(settings.sandbox_smtp_port, "SANDBOX_SMTP_PORT"))
         stack.callback(mail.close)
+        bound = _bind(settings.sandbox_backup_smtp_port, "SANDBOX_BACKUP_SMTP_PORT")
+        stack.callback((await listen_for_mail(reception, bound, "email_backup")).close)
         if identity is not None:
             await stack.enter_async_context(_served(identity_app(identity), _bind(settings.idp_port, "IDP_PORT")))
         await stack.enter_async_context(

@@ -23,6 +23,7 @@ REDIS = ("REDIS_PORT", 6379)
 IDENTITY_PROVIDER = ("IDP_PORT", 8002)
 SANDBOX = ("SANDBOX_PORT", 8003)
 SANDBOX_SMTP = ("SANDBOX_SMTP_PORT", 8025)
+SANDBOX_BACKUP_SMTP = ("SANDBOX_BACKUP_SMTP_PORT", 8026)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class RunPorts:
     identity_provider: int
     sandbox: int
     sandbox_smtp: int
+    sandbox_backup_smtp: int
     workers: int
 
 
@@ -52,6 +54,7 @@ def choose_ports(variables: Mapping[str, str], elsewhere: Elsewhere) -> RunPorts
         identity_provider=_choose(variables, *IDENTITY_PROVIDER),
         sandbox=_choose(variables, *SANDBOX),
         sandbox_smtp=_choose(variables, *SANDBOX_SMTP),
+        sandbox_backup_smtp=_choose(variables, *SANDBOX_BACKUP_SMTP),
         workers=any_free_port(),
     )
 
@@ -81,6 +84,7 @@ def local_variables(ports: RunPorts, addresses: Addresses, elsewhere: Elsewhere,
         "IDP_PORT": str(ports.identity_provider),
         "SANDBOX_PORT": str(ports.sandbox),
         "SANDBOX_SMTP_PORT": str(ports.sandbox_smtp),
+        "SANDBOX_BACKUP_SMTP_PORT": str(ports.sandbox_backup_smtp),
         "SANDBOX_URL": sandbox,
         "SLACK_WEBHOOK_URL": f"{sandbox}/slack/services/T0/B0/local",
         "APP_SECRET_KEY": kept["APP_SECRET_KEY"],

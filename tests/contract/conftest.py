@@ -9,23 +9,28 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
+from infrastructure.dynamo.api_keys import ApiKeyStore
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.local.ports import any_free_port
 from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from tests.fakes.keys import FakeKeys
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
+from tests.fakes.trouble import FakeMarks, FakeTrouble
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class Shelves:
     contacts: ContactStore
     caps: CapStore
     preferences: PreferenceStore
+    trouble: TroubleStore
+    marks: QuarantineMarks
+    api_keys: ApiKeyStore
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +67,9 @@ def _on(dynamo: Dynamo) -> Shelves:
         ContactStore(dynamo),
         CapStore(dynamo),
         PreferenceStore(dynamo),
+        TroubleStore(dynamo),
+        QuarantineMarks(dynamo),
+        ApiKeyStore(dynamo),
     )
 
 
@@ -70,7 +81,7 @@ async def shelves_on_dynamodb_local(settings: Settings) -> AsyncIterator[Shelves
 
 @pytest_asyncio.fixture(scope="session")
 async def shelves_on_moto(settings: Settings, moto_address: str) -> AsyncIterator[Shelves]:
-    changed = settings.model_copy(update={"aws_endpoint_url_dynamodb": moto_address, "environments": ("dev",)})
+    changed = settings.model_copy(update={"aws_endpoint_url_dynamodb": moto_address, "environments": ("dev", "test")})
     await create_tables(changed)
     async with open_dynamo(changed) as dynamo:
         yield _on(dynamo)
@@ -83,8 +94,18 @@ def shelves(request: pytest.FixtureRequest) -> Shelves:
 
 def _shelves(request: pytest.FixtureRequest) -> Shelves:
     if request.param == "fake":
+        ledger = FakeDeliveries()
         return Shelves(
-            FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts(), FakeCaps(), FakePreferences()
+            FakeNotifications(),
+            ledger,
+            FakeInbox(),
+            FakeTimers(),
+            FakeContacts(),
+            FakeCaps(),
+            FakePreferences(),
+            FakeTrouble(ledger),
+            FakeMarks(),
+            FakeKeys(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

@@ -1,20 +1,26 @@
-"""What every channel says about what happened: the recording fake, and the real ones against the provider sandbox."""
+"""What every provider says about what happened: the recording fake, and the real ones against the provider sandbox."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
-from infrastructure.channels import open_channels
-from infrastructure.ports import Channel, Content
+from consumers.dispatch import Dispatcher
+from infrastructure.channels import open_providers
+from infrastructure.ports import Content, Provider, ReadsBack
 from infrastructure.settings import Settings
 from schemas.deliveries import DeliveryRecord
-from schemas.outcomes import Ambiguous, Dead, Retry, Sent
-from tests.fakes.channel import RecordingChannel
+from schemas.outcomes import Ambiguous, CannotTell, Dead, Found, NotFound, ReadBack, Retry, Sent
+from tests.fakes.provider import RecordingProvider
+from tests.unit.stories import limits
 
-ADDRESSES = {"email": "ana@x.io", "slack": "default"}
+ADDRESSES = {"smtp": "ana@x.io", "smtp_backup": "ana@x.io", "slack_webhook": "default", "slack_bot": "ops"}
+FAULTS = {"smtp": "email", "smtp_backup": "email_backup", "slack_webhook": "slack", "slack_bot": "slack"}
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 HI = Content("Hello", "Hi")
 
 
@@ -23,10 +29,22 @@ def a_delivery(name: str, channel: str = "email") -> DeliveryRecord:
 
 
 @pytest_asyncio.fixture(name="real")
-async def real_channels(settings: Settings, sandbox: httpx2.AsyncClient) -> AsyncIterator[dict[str, Channel]]:
+async def real_providers(
+    settings: Settings, variables: Mapping[str, str], sandbox: httpx2.AsyncClient
+) -> AsyncIterator[dict[str, Provider]]:
+    everything = settings.model_copy(
+        update={
+            "smtp_backup_host": "127.0.0.1",
+            "smtp_backup_port": int(variables["SANDBOX_BACKUP_SMTP_PORT"]),
+            "smtp_backup_starttls": False,
+            "slack_targets": {"ops": SecretStr("C0123ABCD")},
+            "slack_bot_token": SecretStr("xoxb-for-tests"),
+            "slack_api_url": f"{variables['SANDBOX_URL']}/slack/api",
+        }
+    )
     async with httpx2.AsyncClient(timeout=settings.provider_timeout_s, follow_redirects=False) as http:
-        yield open_channels(settings, http)
-    for provider in ADDRESSES:
+        yield {each.name: each for providers in open_providers(everything, http).values() for each in providers}
+    for provider in set(FAULTS.values()):
         await sandbox.put(f"/faults/{provider}", json={"mode": "ok"})
 
 
@@ -40,16 +58,16 @@ async def calls(sandbox: httpx2.AsyncClient, delivery: str) -> list[dict[str, An
 
 
 async def test_the_fake_says_sent_and_remembers_what_it_was_given() -> None:
-    fake = RecordingChannel(Retry("http_503"))
-    channel: Channel = fake
-    assert await channel.send(a_delivery("dlv_1"), "ana@x.io", HI) == Retry("http_503")
-    assert isinstance(await channel.send(a_delivery("dlv_1"), "ana@x.io", HI), Sent)
+    fake = RecordingProvider(Retry("http_503"))
+    provider: Provider = fake
+    assert await provider.send(a_delivery("dlv_1"), "ana@x.io", HI) == Retry("http_503")
+    assert isinstance(await provider.send(a_delivery("dlv_1"), "ana@x.io", HI), Sent)
     assert len(fake.sent) == 2
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
 async def test_a_message_that_was_taken_is_sent(
-    real: dict[str, Channel], sandbox: httpx2.AsyncClient, unique: Callable[[str], str], name: str
+    real: dict[str, Provider], sandbox: httpx2.AsyncClient, unique: Callable[[str], str], name: str
 ) -> None:
     delivery = unique("dlv")
     assert isinstance(await real[name].send(a_delivery(delivery, name), ADDRESSES[name], HI), Sent)
@@ -70,7 +88,7 @@ async def test_a_message_that_was_taken_is_sent(
     ],
 )
 async def test_a_fault_of_the_provider_is_told_apart_and_called_once(
-    real: dict[str, Channel],
+    real: dict[str, Provider],
     sandbox: httpx2.AsyncClient,
     unique: Callable[[str], str],
     name: str,
@@ -78,15 +96,15 @@ async def test_a_fault_of_the_provider_is_told_apart_and_called_once(
     kind: type[object],
 ) -> None:
     delivery = unique("dlv")
-    await behave(sandbox, name, mode=mode, times=1)
+    await behave(sandbox, FAULTS[name], mode=mode, times=1)
     outcome = await real[name].send(a_delivery(delivery, name), ADDRESSES[name], HI)
     assert isinstance(outcome, kind), outcome
     assert len(await calls(sandbox, delivery)) == 1
 
 
-async def test_the_wait_a_provider_names_is_handed_on(real: dict[str, Channel], sandbox: httpx2.AsyncClient) -> None:
+async def test_the_wait_a_provider_names_is_handed_on(real: dict[str, Provider], sandbox: httpx2.AsyncClient) -> None:
     await behave(sandbox, "slack", mode="throttle", retry_after_s=120, times=1)
-    outcome = await real["slack"].send(a_delivery("dlv_wait", "slack"), "default", HI)
+    outcome = await real["slack_webhook"].send(a_delivery("dlv_wait", "slack"), "default", HI)
     assert isinstance(outcome, Retry)
     assert outcome.asked is not None
     assert outcome.asked.total_seconds() == 120
@@ -94,5 +112,31 @@ async def test_the_wait_a_provider_names_is_handed_on(real: dict[str, Channel], 
 
 async def test_a_relay_nobody_answers_at_is_a_retry(settings: Settings) -> None:
     async with httpx2.AsyncClient() as http:
-        away = open_channels(settings.model_copy(update={"smtp_port": 1}), http)
-        assert isinstance(await away["email"].send(a_delivery("dlv_1"), "ana@x.io", HI), Retry)
+        [away] = open_providers(settings.model_copy(update={"smtp_port": 1}), http)["email"]
+        assert isinstance(await away.send(a_delivery("dlv_1"), "ana@x.io", HI), Retry)
+
+
+@pytest.mark.parametrize(("mode", "look"), [("ok", Found), ("drop_answer", Found), ("error", NotFound), ("close", NotFound)])
+async def test_a_provider_that_can_be_asked_tells_what_it_took(
+    real: dict[str, Provider], sandbox: httpx2.AsyncClient, unique: Callable[[str], str], mode: str, look: type[ReadBack]
+) -> None:
+    bot, delivery = real["slack_bot"], a_delivery(unique("dlv"), "slack")
+    assert isinstance(bot, ReadsBack)
+    await behave(sandbox, "slack", mode=mode, times=1)
+    await bot.send(delivery, "ops", HI)
+    found = await bot.look(delivery, "ops", datetime.now(UTC))
+    assert isinstance(found, look), found
+    assert isinstance(await bot.look(delivery, "unknown", LONG_AGO), CannotTell)
+
+
+async def test_the_second_relay_takes_over_while_the_first_one_fails(
+    real: dict[str, Provider], sandbox: httpx2.AsyncClient, unique: Callable[[str], str]
+) -> None:
+    dispatcher = Dispatcher([real["smtp"], real["smtp_backup"]], limits(timeout_s=2.0, attempt_s=10.0), {})
+    await behave(sandbox, "email", mode="error")
+    outcomes = [await dispatcher.send(a_delivery(unique("dlv")), "ana@x.io", HI, "at_most_once") for _ in range(8)]
+    assert {(type(each), each.provider) for each in outcomes if isinstance(each, Sent)} == {(Sent, "smtp_backup")}
+    assert len(outcomes) == 8
+    failed = [call for call in (await sandbox.get("/calls", params={"provider": "email"})).json() if not call["accepted"]]
+    assert len(failed) >= 5
+    await behave(sandbox, "email", mode="ok")

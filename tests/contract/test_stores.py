@@ -81,10 +81,10 @@ async def test_a_plan_is_stored_once_and_read_back_whole(shelves: Shelves, uniqu
     assert await shelves.notifications.get("dev", first.notification_id) == first
 
 
-async def test_of_many_who_plan_at_once_all_follow_one(shelves: Shelves, unique: Unique) -> None:
+async def test_of_many_who_plan_at_once_all_follow_one(racing_shelves: Shelves, unique: Unique) -> None:
     notification_id = unique("ntf")
     plans = [a_notification(notification_id, message=f"m{n}") for n in range(8)]
-    found = await asyncio.gather(*(shelves.notifications.put_if_absent(plan) for plan in plans))
+    found = await asyncio.gather(*(racing_shelves.notifications.put_if_absent(plan) for plan in plans))
     assert len({each.body_hash for each in found}) == 1
 
 
@@ -101,18 +101,18 @@ async def test_a_plan_is_routed_once_it_was_marked(shelves: Shelves, unique: Uni
     assert await shelves.notifications.get("dev", notification.notification_id) == notification
 
 
-async def test_of_sixteen_who_claim_at_once_one_wins(shelves: Shelves, unique: Unique) -> None:
+async def test_of_sixteen_who_claim_at_once_one_wins(racing_shelves: Shelves, unique: Unique) -> None:
     record = a_record(unique("ntf"))
-    claims = await asyncio.gather(*(shelves.deliveries.claim(record, NOON) for _ in range(16)))
+    claims = await asyncio.gather(*(racing_shelves.deliveries.claim(record, NOON) for _ in range(16)))
     assert Counter(type(claim) for claim in claims) == {Won: 1, Held: 15}
     [winner] = [claim.delivery for claim in claims if isinstance(claim, Won)]
     assert {claim.delivery.claim_token for claim in claims} == {winner.claim_token}
 
 
-async def test_of_sixteen_who_take_over_at_once_one_wins(shelves: Shelves, unique: Unique) -> None:
+async def test_of_sixteen_who_take_over_at_once_one_wins(racing_shelves: Shelves, unique: Unique) -> None:
     record = a_record(unique("ntf"))
-    dead = await a_claim(shelves, record)
-    claims = await asyncio.gather(*(shelves.deliveries.take_over(record, dead, NOON) for _ in range(16)))
+    dead = await a_claim(racing_shelves, record)
+    claims = await asyncio.gather(*(racing_shelves.deliveries.take_over(record, dead, NOON) for _ in range(16)))
     assert Counter(type(claim) for claim in claims) == {Won: 1, Held: 15}
     [winner] = [claim.delivery for claim in claims if isinstance(claim, Won)]
     assert (winner.attempt, winner.doubtful) == (1, True)

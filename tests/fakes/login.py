@@ -16,14 +16,18 @@ from api.auth import CurrentUser, requires, user_of_socket
 from api.envelope import ok
 from api.problems import install_problems
 from api.routes.auth import router
+from infrastructure.auth.api_keys import KeyVerifier
 from infrastructure.auth.bearer import BearerVerifier
 from infrastructure.auth.credentials import open_credentials
+from infrastructure.auth.keyring import Keyring, key_hash
 from infrastructure.auth.login import LoginClient
 from infrastructure.auth.renewal import LiveSessions
 from infrastructure.auth.user import User
 from infrastructure.local.identity.app import identity_app
 from infrastructure.local.identity.settings import IdentitySettings
+from infrastructure.redis.rate_limit import RateLimiter
 from infrastructure.settings import Settings
+from tests.fakes.keys import FakeKeys
 
 IDENTITY = "http://localhost:8001/"
 BASE_URL = "http://localhost:8000"
@@ -38,6 +42,9 @@ class Resources:
     sessions: LiveSessions
     login: LoginClient
     bearer: BearerVerifier
+    keys: KeyVerifier
+    keyring: Keyring
+    limiter: RateLimiter
 
 
 @dataclass
@@ -102,7 +109,16 @@ def a_world(tmp_path: Path, **tenant: Any) -> World:
     redis = FakeAsyncRedis(server=server)
     credentials = open_credentials(settings, redis, httpx2.MockTransport(network.answer))
     app, learned = FastAPI(), []
-    app.state.resources = Resources(settings, credentials.sessions, credentials.login, credentials.bearer)
+    table = FakeKeys()
+    app.state.resources = Resources(
+        settings,
+        credentials.sessions,
+        credentials.login,
+        credentials.bearer,
+        KeyVerifier(table, key_hash(settings), settings.environments),
+        Keyring(table, key_hash(settings)),
+        RateLimiter(redis),
+    )
 
     async def learn(user: User) -> None:
         learned.append(user)

@@ -112,27 +112,27 @@ class FakeDeliveries(DeliveryStore):
 
     def __init__(self, outage: Outage | None = None) -> None:
         self.rows: dict[tuple[str, str, str], Delivery] = {}
-        self._outage = outage or Outage()
+        self.outage = outage or Outage()
 
     async def claim(self, record: DeliveryRecord, now: datetime) -> Claim:
-        self._outage.write("deliveries.claim")
+        self.outage.write("deliveries.claim")
         found = self._found(record)
         if found is not None and not (found.state in WAITING and found.turn == record.turn):
             return standing(found)
         attempt, doubtful = (found.attempt, found.doubtful) if found else (0, False)
-        return Won(self._move(found, claimed(record, now), attempt=attempt, doubtful=doubtful))
+        return Won(self.move(found, claimed(record, now), attempt=attempt, doubtful=doubtful))
 
     async def take_over(self, record: DeliveryRecord, held: Delivery, now: datetime) -> Claim:
-        self._outage.write("deliveries.claim")
+        self.outage.write("deliveries.claim")
         found = self._found(record)
         assert found is not None
         if found.state != "IN_FLIGHT" or found.claim_token != held.claim_token:
             return standing(found)
         changes = {"turn": held.turn, "doubtful": True, "attempt": found.attempt + 1}
-        return Won(self._move(found, claimed(record, now), **changes))
+        return Won(self.move(found, claimed(record, now), **changes))
 
     async def settle(self, outcome: Delivery) -> Delivery | None:
-        self._outage.write("deliveries.settle")
+        self.outage.write("deliveries.settle")
         found = self._found(outcome)
         if found is None or found.claim_token != outcome.claim_token:
             return None
@@ -140,22 +140,22 @@ class FakeDeliveries(DeliveryStore):
             return found if (found.state, found.turn) == (outcome.state, outcome.turn) else None
         if outcome.state == "RETRY" and found.cancel_requested_at is not None:
             outcome = cancelled_instead(outcome)
-        return self._move(found, outcome, cancel_requested_at=found.cancel_requested_at)
+        return self.move(found, outcome, cancel_requested_at=found.cancel_requested_at)
 
     async def note_late(self, outcome: Delivery) -> None:
         found = self._found(outcome)
         assert found is not None
         late = outcome.history[-1].model_copy(update={"event": "late"})
-        self._put(found.model_copy(update={"history": (*found.history, late)}))
+        self.put(found.model_copy(update={"history": (*found.history, late)}))
 
     async def cancel(self, record: DeliveryRecord, now: datetime, origin: str) -> Delivery:
-        self._outage.write("deliveries.cancel")
+        self.outage.write("deliveries.cancel")
         found = self._found(record)
         if found is None or found.state in WAITING:
             kept = {"attempt": found.attempt, "turn": found.turn, "doubtful": found.doubtful} if found else {}
-            return self._move(found, row_of(record, now, state="CANCELLED", reason="cancelled").with_step(origin), **kept)
+            return self.move(found, row_of(record, now, state="CANCELLED", reason="cancelled").with_step(origin), **kept)
         if found.state == "IN_FLIGHT" and found.cancel_requested_at is None:
-            return self._put(found.model_copy(update={"cancel_requested_at": now}))
+            return self.put(found.model_copy(update={"cancel_requested_at": now}))
         return found
 
     async def get(self, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:
@@ -164,25 +164,25 @@ class FakeDeliveries(DeliveryStore):
     def _found(self, ids: DeliveryRecord | Delivery) -> Delivery | None:
         return self.rows.get((ids.environment, ids.notification_id, ids.delivery_id))
 
-    def _move(self, found: Delivery | None, row: Delivery, **changes: object) -> Delivery:
+    def move(self, found: Delivery | None, row: Delivery, **changes: object) -> Delivery:
         """The row as written, with what the store itself keeps: version and history."""
         history = (*(found.history if found else ()), *row.history[-1:])
         version = (found.version if found else 0) + 1
-        return self._put(row.model_copy(update={"version": version, "history": history, **changes}))
+        return self.put(row.model_copy(update={"version": version, "history": history, **changes}))
 
     async def record(self, delivery: Delivery) -> None:
-        self._outage.write("deliveries.record")
+        self.outage.write("deliveries.record")
         found = self.rows.get((delivery.environment, delivery.notification_id, delivery.delivery_id))
         if found is None or found.version < delivery.version:
             history = (*(found.history if found else ()), *delivery.history)
-            self._put(delivery.model_copy(update={"history": history}))
+            self.put(delivery.model_copy(update={"history": history}))
 
     async def of(self, environment: str, notification_id: str) -> list[Delivery]:
-        self._outage.touch("deliveries.of")
+        self.outage.touch("deliveries.of")
         mine = [row for (where, which, _), row in self.rows.items() if (where, which) == (environment, notification_id)]
         return sorted(mine, key=lambda row: row.delivery_id)
 
-    def _put(self, row: Delivery) -> Delivery:
+    def put(self, row: Delivery) -> Delivery:
         self.rows[row.environment, row.notification_id, row.delivery_id] = row
         return row
 

@@ -1,6 +1,7 @@
-"""Who knocks: demo people with their tokens."""
+"""Who knocks: demo people with their tokens; and how providers behave."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 import httpx2
 import pytest_asyncio
@@ -8,6 +9,7 @@ import pytest_asyncio
 from tests.tokens import bearer, token_of
 
 TokenOf = Callable[[str], Awaitable[dict[str, str]]]
+Fault = Callable[..., Awaitable[None]]
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -34,3 +36,22 @@ async def ana(api: str, bearer_of: TokenOf) -> AsyncIterator[httpx2.AsyncClient]
 async def ben(api: str, bearer_of: TokenOf) -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(base_url=api, headers=await bearer_of("ben"), timeout=30) as client:
         yield client
+
+
+@pytest_asyncio.fixture(scope="session")
+async def olga(api: str, bearer_of: TokenOf) -> AsyncIterator[httpx2.AsyncClient]:
+    """The operator's program."""
+    async with httpx2.AsyncClient(base_url=api, headers=await bearer_of("olga"), timeout=30) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def fault(sandbox: httpx2.AsyncClient) -> AsyncIterator[Fault]:
+    """`fault("email", mode="error", times=2)`; every provider is well again afterwards."""
+
+    async def behave(provider: str, **how: Any) -> None:
+        (await sandbox.put(f"/faults/{provider}", json=how)).raise_for_status()
+
+    yield behave
+    for provider in ("email", "slack"):
+        await behave(provider, mode="ok")

@@ -212,7 +212,8 @@ async def put_aside(settings: Settings, origins: Any) -> dict[str, Any] | None:
 
 async def receipts_by_origin(settings: Settings) -> dict[str, dict[str, Any]]:
     receipts = map(document, await records_of(settings, topics.receipts("dev")))
-    return {str(Position.model_validate(receipt["origin"])): receipt for receipt in receipts}
+    answers = (receipt for receipt in receipts if receipt["verdict"] != "final")  # those are about no record
+    return {str(Position.model_validate(receipt["origin"])): receipt for receipt in answers}
 
 
 async def receipts_for(settings: Settings, places: list[Position]) -> list[dict[str, Any]] | None:

@@ -1,7 +1,7 @@
 """External channels against providers that refuse, hesitate, fall silent, and workers that die in between."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,23 +20,10 @@ from schemas.deliveries import Delivery, State
 from schemas.ids import notification_id
 from schemas.topics import Environment
 from tests.eventually import eventually
+from tests.integration.conftest import Fault
 from tests.kafka_log import document, records_of, text_headers
 from tests.product import start_module
 from tests.tokens import log_in
-
-Fault = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture
-async def fault(sandbox: httpx2.AsyncClient) -> AsyncIterator[Fault]:
-    """`fault("email", mode="error", times=2)`; every provider is well again afterwards."""
-
-    async def behave(provider: str, **how: Any) -> None:
-        (await sandbox.put(f"/faults/{provider}", json=how)).raise_for_status()
-
-    yield behave
-    for provider in ("email", "slack"):
-        await behave(provider, mode="ok")
 
 
 async def send(resources: Resources, request_id: str, environment: Environment = "dev", **request: Any) -> str:
@@ -267,7 +254,7 @@ async def test_what_a_worker_died_over_is_taken_over_after_its_lease_and_not_bef
     assert accepted([first, second]) == [True, True], "at least once: the double that is named in the README"
     assert moment(second) >= claimed.updated_at + settings.delivery_lease
     assert row.claim_token != claimed.claim_token
-    assert row.attempt == 0, "the death of a worker uses up no attempt"
+    assert (row.attempt, row.doubtful) == (1, True), "it counts: what kills its workers again and again is given up"
 
 
 def moment(call: dict[str, Any]) -> datetime:

@@ -20,11 +20,10 @@ from schemas.deliveries import Delivery
 from schemas.plan import Contact
 from schemas.preference_changes import Change, PreferenceCommand, Setting
 from tests.eventually import eventually
-from tests.integration.test_email_and_slack import Fault, accepted, calls, fault, in_state, send
+from tests.integration.conftest import Fault
+from tests.integration.test_email_and_slack import accepted, calls, in_state, send
 from tests.kafka_log import document, records_of
 from tests.tokens import log_in
-
-__all__ = ["fault"]  # a fixture
 
 PREFERENCES = "/api/v1/preferences"
 OLD = "/api/v1/notifications/preferences"

@@ -1,6 +1,7 @@
 """What the stories about handlers start from: a request as Kafka holds it, the workers, everything in memory."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,8 +15,10 @@ from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
 from consumers.leases import Leases
 from consumers.planning import Planner
-from consumers.reporting import Reporter
+from consumers.provider_line import Limits
+from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
+from schemas.breaker import BreakerRules
 from schemas.caps import Cap
 from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery, DeliveryRecord
@@ -25,8 +28,8 @@ from schemas.requests import Channel
 from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
-from tests.fakes.channel import RecordingChannel
 from tests.fakes.preferences import FakePreferences
+from tests.fakes.provider import RecordingProvider
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import (
     FakeCaps,
@@ -74,13 +77,28 @@ def as_read(sent: Outgoing, offset: int = 0) -> Received:
 class Looking(Dispatcher):
     """Answers looks from a script, if it has one; without one its provider offers none."""
 
-    def __init__(self, channel: RecordingChannel, provider_timeout_s: float, looks: list[ReadBack]) -> None:
-        super().__init__(channel, provider_timeout_s)
+    def __init__(self, provider: RecordingProvider, timeout_s: float, looks: list[ReadBack]) -> None:
+        super().__init__([provider], limits(timeout_s=timeout_s), {})
         self.looks = looks
-        self.reads_back = bool(looks)
+
+    @property
+    def reads_back(self) -> bool:
+        return bool(self.looks)
 
     async def look(self, delivery: DeliveryRecord, address: str, since: datetime) -> ReadBack:
         return self.looks.pop(0) if self.looks else CannotTell()
+
+
+def limits(**changes: Any) -> Limits:
+    known = Limits(
+        timeout_s=5.0,
+        attempt_s=LEASE.total_seconds() / 2,
+        breaker=BreakerRules(failures=5, open_s=30.0),
+        out_s=3600.0,
+        destination_in_flight=8,
+        longest_rest_s=3600.0,
+    )
+    return replace(known, **changes)
 
 
 class Floor:
@@ -98,7 +116,7 @@ class Floor:
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
         self.announcer = FakeAnnouncer()
-        self.channel = RecordingChannel(*script)
+        self.channel = RecordingProvider(*script)
         self.looks: list[ReadBack] = []
         self.policies: dict[Channel, Policy] = {}
         self.monotonic_s = 0.0
@@ -153,7 +171,8 @@ class Floor:
 
     @property
     def persist(self) -> Persist:
-        return Persist(self.deliveries, self.announcer, self.publisher)
+        reporter = Reporter(self.publisher, "persist")
+        return Persist(self.notifications, self.deliveries, self.timers, self.announcer, self.publisher, reporter)
 
     async def knows(self, person: str, email: str) -> None:
         await self.contacts.learn("dev", Contact(person=person, email=email, email_verified=True))

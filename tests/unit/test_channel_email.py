@@ -7,10 +7,10 @@ from email.policy import SMTP
 import aiosmtplib
 import pytest
 from aiosmtplib.email import flatten_message
+from pydantic import SecretStr
 
-from infrastructure.channels.email import EmailChannel, compose, read_reply
+from infrastructure.channels.email import Relay, SmtpProvider, compose, read_reply
 from infrastructure.ports import Content
-from infrastructure.settings import Settings
 from schemas.deliveries import DeliveryRecord
 from schemas.outcomes import Dead, Outcome, Retry
 
@@ -87,13 +87,14 @@ def test_an_address_that_is_not_exactly_one_is_refused(address: str) -> None:
 
 
 async def test_such_an_address_is_given_up_before_anything_is_connected() -> None:
-    channel = EmailChannel(Settings(_env_file=None, deployment="local", smtp_host="127.0.0.1"))
-    assert await channel.send(DELIVERY, "a@x.io, b@x.io", Content("Hello", "Hi")) == Dead("address_unusable")
+    relay = Relay("127.0.0.1", 1, "", SecretStr(""), starttls=False)
+    provider = SmtpProvider("smtp", relay, sender=SENDER, timeout_s=1)
+    assert await provider.send(DELIVERY, "a@x.io, b@x.io", Content("Hello", "Hi")) == Dead("address_unusable")
 
 
-async def test_without_a_relay_mail_waits() -> None:
-    channel = EmailChannel(Settings(_env_file=None, deployment="local", smtp_host=""))
-    assert await channel.send(DELIVERY, "ana@x.io", Content("Hello", "Hi")) == Retry("smtp_not_configured")
+def test_the_destination_is_the_mail_domain() -> None:
+    relay = Relay("127.0.0.1", 1, "", SecretStr(""), starttls=False)
+    assert SmtpProvider("smtp", relay, sender=SENDER, timeout_s=1).destination("Ana@X.io") == "x.io"
 
 
 @pytest.mark.parametrize("title", ["Grüße, 世界 😀", "a" * 3000, "= ? odd ?=", "50 % = ?"])

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrastructure.channels.http import attempt, read_outcome, retry_after
+from infrastructure.channels.failures import AMBIGUOUS, DEFINITE, read_failure
+from infrastructure.channels.http import Answer, read_outcome, retry_after
 from schemas.outcomes import Ambiguous, Dead, Outcome, Retry, Sent
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -35,12 +35,11 @@ NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
     ],
 )
 def test_each_status_means_one_outcome(status: int, expected: Outcome) -> None:
-    assert read_outcome(httpx2.Response(status), "p-1") == expected
+    assert read_outcome(Answer(status), "p-1") == expected
 
 
 def test_a_refusal_for_now_carries_the_wait_the_provider_names() -> None:
-    response = httpx2.Response(429, headers={"Retry-After": "120"})
-    assert read_outcome(response) == Retry("http_429", timedelta(seconds=120))
+    assert read_outcome(Answer(429, retry_after="120")) == Retry("http_429", timedelta(seconds=120))
 
 
 @pytest.mark.parametrize(
@@ -88,20 +87,12 @@ def test_a_date_and_its_seconds_say_the_same(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (httpx2.ConnectError("refused"), Retry("ConnectError")),
-        (httpx2.ConnectTimeout("no answer"), Retry("ConnectTimeout")),
-        (httpx2.PoolTimeout("all busy"), Retry("PoolTimeout")),
-        (httpx2.WriteTimeout("stuck"), Ambiguous("WriteTimeout")),
-        (httpx2.WriteError("cut"), Ambiguous("WriteError")),
-        (httpx2.ReadTimeout("silence"), Ambiguous("ReadTimeout")),
-        (httpx2.ReadError("cut"), Ambiguous("ReadError")),
-        (httpx2.RemoteProtocolError("nonsense"), Ambiguous("RemoteProtocolError")),
-    ],
+    ("kind", "row"), [(kind, Retry) for kind, _ in DEFINITE] + [(kind, Ambiguous) for kind, _ in AMBIGUOUS]
 )
-async def test_before_a_byte_left_it_is_a_retry_and_afterwards_nobody_knows(error: Exception, expected: Outcome) -> None:
-    async def call() -> httpx2.Response:
-        raise error
+def test_every_row_of_the_table_is_read_as_it_says(kind: type[Exception], row: type[Outcome]) -> None:
+    error = kind.__new__(kind)
+    assert read_failure(error) == row(kind.__name__)  # type: ignore[call-arg]
 
-    assert await attempt(call()) == expected
+
+def test_what_stands_in_no_row_is_doubt() -> None:
+    assert read_failure(RuntimeError("new in a later version")) == Ambiguous("RuntimeError")

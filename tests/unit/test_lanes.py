@@ -6,7 +6,7 @@ from collections import defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infrastructure.kafka.lanes import Lanes
+from infrastructure.kafka.consuming.lanes import Lanes
 
 Work = tuple[str, int]
 

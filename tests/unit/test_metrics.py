@@ -17,6 +17,8 @@ NAMES = {
     "carillon_deliveries_total",
     "carillon_late_results_total",
     "carillon_preference_changes_total",
+    "carillon_provider_calls_total",
+    "carillon_provider_out",
     "carillon_lost_records_total",
     "carillon_store_calls_total",
     "carillon_store_items_total",
@@ -25,6 +27,11 @@ NAMES = {
     "carillon_consumer_lag",
     "carillon_consumer_lag_seconds",
     "carillon_worker_in_flight",
+    "carillon_worker_oldest_in_flight_seconds",
+    "carillon_worker_held",
+    "carillon_worker_paused",
+    "carillon_clients_replaced_total",
+    "carillon_stopped_burying_total",
     "carillon_live_connections",
 }
 # what the client library brings along

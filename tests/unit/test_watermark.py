@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from infrastructure.kafka.watermark import OffsetsWentBack, Watermark
+from infrastructure.kafka.consuming.watermark import OffsetsWentBack, Watermark
 
 
 def a_watermark(*offsets: int) -> Watermark:

@@ -9,6 +9,7 @@ from email.policy import default
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pydantic import JsonValue
 
+from infrastructure.local.sandbox.calls import Provider
 from infrastructure.local.sandbox.faults import SILENT
 from infrastructure.local.sandbox.reception import Answer, Reception
 
@@ -24,14 +25,15 @@ REFUSALS = {
 class MailSink:
     """Takes every mail, delivers none."""
 
-    def __init__(self, reception: Reception) -> None:
+    def __init__(self, reception: Reception, relay: Provider) -> None:
         self._reception = reception
+        self._relay = relay
 
     async def handle_DATA(self, server: SMTP, _: Session, envelope: Envelope) -> str:  # noqa: N802  # pylint: disable=C0103
         """The hook aiosmtpd calls when a whole message is in."""
         delivery, shown = read_mail(envelope)
         fault, answer = self._reception.receive(
-            "email", delivery, shown, normal=Answer(250, "2.0.0 OK recorded"), refuse=_refuse
+            self._relay, delivery, shown, normal=Answer(250, "2.0.0 OK recorded"), refuse=_refuse
         )
         if fault.mode in SILENT:
             if fault.mode != "hang" and isinstance(server.transport, asyncio.Transport):
@@ -42,10 +44,10 @@ class MailSink:
         return f"{answer.status} {answer.body}"
 
 
-async def listen_for_mail(reception: Reception, bound: socket.socket) -> asyncio.Server:
-    """An SMTP server on a socket that is already bound; close it when done."""
+async def listen_for_mail(reception: Reception, bound: socket.socket, relay: Provider = "email") -> asyncio.Server:
+    """An SMTP server on a socket that is already bound, known by the relay's name; close it when done."""
     loop = asyncio.get_running_loop()
-    sink = MailSink(reception)
+    sink = MailSink(reception, relay)
     return await loop.create_server(
         lambda: SMTP(sink, hostname="sandbox.localhost", enable_SMTPUTF8=True, loop=loop), sock=bound
     )

@@ -60,7 +60,7 @@ class Reception:
 
 
 def _answer(provider: Provider, fault: Fault, normal: Answer, refuse: Refuse) -> Answer:
-    usual = (SMTP_STATUS if provider == "email" else HTTP_STATUS).get(fault.mode)
+    usual = (SMTP_STATUS if provider in ("email", "email_backup") else HTTP_STATUS).get(fault.mode)
     if usual is None:
         return normal
     refused = refuse(fault.status or usual)

@@ -116,12 +116,15 @@ function slackMessage(message) {
 
 // --- one entry per provider
 
+const mail = (call) => [
+  within("div", "line", [make("span", "subject", call.request.subject || "(no subject)"), clock(call)]),
+  make("div", "address", `${call.request.from} → ${asText((call.request.to || []).join(", "))}`),
+  make("p", "text", (call.request.text || call.request.html || "").trim()),
+];
+
 const SHOW = {
-  email: (call) => [
-    within("div", "line", [make("span", "subject", call.request.subject || "(no subject)"), clock(call)]),
-    make("div", "address", `${call.request.from} → ${asText((call.request.to || []).join(", "))}`),
-    make("p", "text", (call.request.text || call.request.html || "").trim()),
-  ],
+  email: mail,
+  email_backup: mail,
   slack: (call) => {
     const name = asText(call.request.message?.username ?? "Carillon");
     const head = within("div", "line", [within("span", "", [make("strong", "", name), make("span", "tag", "APP")]), clock(call)]);

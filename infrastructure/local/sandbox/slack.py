@@ -1,4 +1,4 @@
-import secrets
+import time
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import JsonValue
 
+from infrastructure.local.sandbox.calls import Call
 from infrastructure.local.sandbox.inbound import Body, parse, receive
 from infrastructure.local.sandbox.reception import Answer, Reception
 
@@ -41,19 +42,45 @@ def slack_routes(reception: Reception) -> APIRouter:
             message = dict(parse_qsl(body))
         error = "" if message.get("channel") else "channel_not_found"
         error = error or ("" if _has_content(message) else "no_text")
-        ts = f"{secrets.randbelow(10**10):010d}.{secrets.randbelow(10**6):06d}"
+        ts = f"{time.time():.6f}"
         told: JsonValue = {"ok": True, "channel": str(message.get("channel")), "ts": ts, "message": message}
         refused = replace(Answer.json(200, {"ok": False, "error": error}), refused=True)
         return await receive(
             reception,
             "slack",
             request,
-            {"message": message},
+            {"message": message, "ts": ts},
             normal=refused if error else Answer.json(200, told),
             refuse=_refuse_slack_api,
         )
 
+    @router.get("/api/conversations.history")
+    async def history(channel: str = "", oldest: float = 0.0, limit: int = 100, cursor: str = "") -> Response:
+        """https://docs.slack.dev/reference/methods/conversations.history: what was posted, newest first, page by page."""
+        posted = [
+            _as_history(call)
+            for call in reception.calls.recent(provider="slack", limit=10_000)
+            if call.accepted and _posted_to(call, channel) and float(str(call.request["ts"])) >= oldest
+        ]
+        start = int(cursor or 0)
+        page: list[JsonValue] = list(posted[start : start + limit])
+        following = str(start + limit) if start + limit < len(posted) else ""
+        told: JsonValue = {"ok": True, "messages": page, "response_metadata": {"next_cursor": following}}
+        answer = Answer.json(200, told if channel else {"ok": False, "error": "channel_not_found"})
+        return Response(answer.body, answer.status, media_type=answer.media_type)
+
     return router
+
+
+def _posted_to(call: Call, channel: str) -> bool:
+    message = call.request.get("message")
+    return "ts" in call.request and isinstance(message, dict) and message.get("channel") == channel
+
+
+def _as_history(call: Call) -> JsonValue:
+    message = call.request["message"]
+    assert isinstance(message, dict)  # noqa: S101 - _posted_to has seen it
+    return {"type": "message", "ts": call.request["ts"], "text": message.get("text"), "metadata": message.get("metadata")}
 
 
 def _slack_payload(request: Request, body: str) -> str:

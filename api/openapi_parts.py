@@ -1,0 +1,173 @@
+"""What the OpenAPI document says beside the routes: problems, headers, bodies and examples."""
+
+from typing import Any
+
+from schemas.requests import MAX_BATCH, CancelRequest, NotificationRequest
+
+Node = dict[str, Any]
+
+DESCRIPTION = """\
+Event-driven notifications on Kafka.
+
+**Who calls.** A browser with its session cookie, a program with a bearer token of Auth0, a backend with an API key in
+`X-API-Key`. Give one of them, not two. The legacy routes know their own token and signature.
+
+**Answers.** Under `/api/v1` an envelope: `success`, `data`, `error`, `message`, `meta`; `error` has the members of RFC 9457.
+Elsewhere a refusal is `application/problem+json`.
+
+**Accepted means kept.** 202 comes only when Kafka has acknowledged the request. 503 with `outcome_unknown` names the request
+id under which repeating is safe.
+
+**Limits.** `RateLimit-Policy` and `RateLimit` say how many calls there are and how many are left; 429 says in `Retry-After`
+when to come back. A batch counts as many calls as it has requests.
+
+**Live.** `WS /ws/notifications` pushes what arrives in one's inbox, with the same session or token; `?cursor=` gives
+what was missed meanwhile.
+"""
+
+TAGS: list[Node] = [
+    {"name": "notifications", "description": "Send, and see what became of it"},
+    {"name": "inbox", "description": "One's own inbox"},
+    {"name": "preferences", "description": "What reaches me, where and when"},
+    {"name": "people", "description": "Contacts, subscriptions, export and erasure"},
+    {"name": "types", "description": "Notification types and templates"},
+    {"name": "live", "description": "What arrives, as it arrives"},
+    {"name": "login", "description": "Sessions for browsers"},
+    {"name": "keys", "description": "API keys of backends"},
+    {"name": "operators", "description": "Lag, deliveries in trouble, quarantine"},
+    {"name": "health", "description": "For orchestrators"},
+    {"name": "legacy", "description": "The older Redis Streams service's interface, unchanged for its clients"},
+]
+
+LEGACY_SCHEMES = {"legacyToken", "legacyTimestamp", "legacySignature"}
+
+PROBLEMS = {
+    "400": "The body or the cursor cannot be read",
+    "401": "No session, no valid token, no valid key; which check failed is not said",
+    "403": "Known, but not allowed",
+    "404": "Not there, or not yours",
+    "409": "In conflict with what was there before",
+    "412": "Made upon a version that is not the newest any more; read, then repeat",
+    "413": "Too large",
+    "422": "A field is wrong; `errors` points at it",
+    "428": "Say with If-Match which version this replaces",
+    "429": "Too many calls; come back after `Retry-After` seconds",
+    "503": "A part this needs is out of reach; repeating is safe",
+    "default": "Any other refusal",
+}
+
+# what an operation answers beside its usual success
+ALSO = {
+    "send": {"200": "The outcome, when `Prefer: wait` asked for it and it was known in time"},
+    "sendBatch": {"200": "Not all were accepted; see the items"},
+    "cancelNotification": {"202": "Accepted: it will be carried out"},
+    "replacePreferences": {"202": "Accepted: it will be carried out"},
+    "changePreferences": {"202": "Accepted: it will be carried out"},
+    "createOldPreference": {"202": "Accepted: it will be carried out"},
+    "updateOldPreference": {"202": "Accepted: it will be carried out"},
+    "deleteOldPreference": {"202": "Accepted: it will be carried out"},
+    "readyz": {"503": "Not ready, and why"},
+    "health": {"503": "Degraded, and why"},
+}
+
+# refusals for what was there before
+CONFLICTS = {
+    "send": {"409"},
+    "rotateKey": {"409"},
+    "replacePreferences": {"412", "428"},
+    "changePreferences": {"412"},
+}
+
+LIMITED = ("RateLimit-Policy", "RateLimit")
+HEADERS: Node = {
+    "RateLimit-Policy": {
+        "description": "The quota `q` in a window of `w` seconds (draft-ietf-httpapi-ratelimit-headers-11)",
+        "schema": {"type": "string", "examples": ['"person";q=100;w=60']},
+    },
+    "RateLimit": {
+        "description": "How many calls remain (`r`), and in how many seconds the whole quota is back (`t`)",
+        "schema": {"type": "string", "examples": ['"person";r=88;t=8']},
+    },
+    "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}},
+}
+
+PLAIN_PROBLEM: Node = {
+    "title": "Problem",
+    "description": "RFC 9457",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "errors", "correlation_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "examples": ["about:blank", "request_id_conflict"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "pointer": {"type": "string", "description": "JSON pointer (RFC 6901); empty for the whole"},
+                    "detail": {"type": "string"},
+                    "in": {"type": "string", "description": "query, path or header, where it is not the body"},
+                },
+            },
+        },
+        "correlation_id": {"type": ["string", "null"]},
+    },
+}
+ENVELOPED_PROBLEM: Node = {
+    "title": "ProblemEnvelope",
+    "type": "object",
+    "required": ["success", "data", "error", "message", "meta"],
+    "properties": {
+        "success": {"const": False},
+        "data": {"type": "null"},
+        "error": {"$ref": "#/components/schemas/Problem"},
+        "message": {"type": "string"},
+        "meta": {"type": "object"},
+    },
+}
+
+REQUESTS: dict[str, Node] = {
+    "everyday": {
+        "summary": "The type knows the rest",
+        "value": {"type": "inventory.low-stock", "to": "ana", "variables": {"product": "Bell", "stock": 3}},
+    },
+    "plain": {"summary": "No type: the message itself", "value": {"to": "ana", "message": "Hi"}},
+    "several": {
+        "summary": "Several people and channels, with an id for safe repeats",
+        "value": {
+            "to": [{"user": "ana"}, {"email": "c@example.com"}, {"slack": "default"}],
+            "message": {"title": "Order 42", "body": "It is on its way.", "url": "/orders/42"},
+            "channels": ["in_app", "email", "slack"],
+            "priority": "urgent",
+            "request_id": "order-42-shipped",
+        },
+    },
+    "cancel": {"summary": "Take back what was sent under an id", "value": {"cancel": "order-42-shipped"}},
+}
+
+_REQUEST = {"$ref": "#/components/schemas/NotificationRequest"}
+_BATCH = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _REQUEST}
+BODIES: dict[str, Node] = {
+    "send": {"schema": {"anyOf": [_REQUEST, {"$ref": "#/components/schemas/CancelRequest"}]}, "examples": REQUESTS},
+    "sendBatch": {
+        "schema": {"anyOf": [{"type": "object", "required": ["requests"], "properties": {"requests": _BATCH}}, _BATCH]},
+        "examples": {
+            "two": {"value": {"requests": [REQUESTS["plain"]["value"], REQUESTS["several"]["value"]]}},
+        },
+    },
+}
+
+
+def schemas_of_bodies() -> Node:
+    """The request as clients may write it: the short forms too, which the model turns into the long ones."""
+    found: Node = {}
+    for model in (NotificationRequest, CancelRequest):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        found |= schema.pop("$defs", {}) | {model.__name__: schema}
+    properties = found["NotificationRequest"]["properties"]
+    target = {"anyOf": [{"type": "string", "description": "A person"}, properties["to"]["items"]]}
+    properties["to"] = {"anyOf": [*target["anyOf"], {**properties["to"], "items": target}]}
+    properties["message"] = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/Message"}, {"type": "null"}]}
+    return found

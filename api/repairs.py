@@ -1,0 +1,207 @@
+"""What an operator does to deliveries in trouble. Every step is conditional, says who, and may be repeated."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import structlog
+
+from api.pacing import DEFAULT_PER_S, paced
+from infrastructure.dynamo.troubled import Already, Change, Moved, NotSo
+from infrastructure.kafka.reporting import Reporter
+from infrastructure.ports import Publisher
+from infrastructure.resources import Stores
+from schemas import cloudevents, topics
+from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.events import event_of
+from schemas.plan import Notification
+from schemas.timers import Timer
+from schemas.topics import Environment
+from schemas.troubled import Look, Settlement
+
+log = structlog.get_logger()
+
+MOST_AT_ONCE = 10_000
+_SOON = timedelta(seconds=1)
+_SAMPLES = 5
+
+Result = Literal["redriven", "already on its way", "left alone", "missing"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which deliveries an operator means: those a look shows, or those of one notification among them."""
+
+    look: Look
+    notification_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a replay would do: how many of which (channel, reason), and the first few. `whole` unless there were too many."""
+
+    counts: dict[tuple[str, str], int]
+    samples: tuple[Delivery, ...]
+    whole: bool
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+class Differs(Exception):
+    """There are not as many as the person has been shown; nothing was done."""
+
+    def __init__(self, found: Preview) -> None:
+        super().__init__(f"{found.total} deliveries match now")
+        self.found = found
+
+
+class Repairs:
+    """`publisher` seals: what is said here is a worker's word."""
+
+    def __init__(self, stores: Stores, publisher: Publisher) -> None:
+        self._stores = stores
+        self._reporter = Reporter(publisher, "operators")
+
+    async def redrive(self, environment: Environment, notification_id: str, delivery_id: str, by: str) -> Change | None:
+        """None when there is no such delivery. Whether it was cancelled or is too late, deliver will see."""
+        row = await self._stores.deliveries.get(environment, notification_id, delivery_id)
+        return await self._redrive(row, by) if row is not None else None
+
+    async def settle(
+        self, environment: Environment, notification_id: str, delivery_id: str, state: Settlement, by: str, note: str
+    ) -> Change | None:
+        """What nobody could tell, a person found out."""
+        row = await self._stores.deliveries.get(environment, notification_id, delivery_id)
+        if row is None:
+            return None
+        change = await self._stores.trouble.settle(row, state, by, note, datetime.now(UTC))
+        if not isinstance(change, NotSo):
+            await self._report(change.delivery, await self._stores.notifications.get(environment, notification_id))
+        _say("delivery.settled_by_hand", change, by)
+        return change
+
+    async def discard(
+        self, environment: Environment, notification_id: str, delivery_id: str, by: str, note: str
+    ) -> Change | None:
+        row = await self._stores.deliveries.get(environment, notification_id, delivery_id)
+        if row is None:
+            return None
+        change = await self._stores.trouble.discard(row, by, note, datetime.now(UTC))
+        _say("delivery.discarded", change, by)
+        return change
+
+    async def preview(self, environment: Environment, wanted: Wanted) -> Preview:
+        """Changes nothing."""
+        counts: Counter[tuple[str, str]] = Counter()
+        samples: list[Delivery] = []
+        async with aclosing(self._rows(environment, wanted)) as rows:
+            async for row in rows:
+                if counts.total() >= MOST_AT_ONCE:
+                    return Preview(dict(counts), tuple(samples), whole=False)
+                counts[row.channel, row.reason or ""] += 1
+                samples += [row] if len(samples) < _SAMPLES else []
+        return Preview(dict(counts), tuple(samples), whole=True)
+
+    async def replay(
+        self, environment: Environment, wanted: Wanted, by: str, *, expected: int, per_s: float = DEFAULT_PER_S
+    ) -> AsyncGenerator[Result, None]:
+        """Redrives what matches, oldest first; raises `Differs` when it is not as many as expected.
+
+        Stopped in the middle, it has redriven some of them; begun again, it goes on with the others.
+        """
+        if wanted.look.until is None:  # what fails again meanwhile is not redriven twice
+            wanted = replace(wanted, look=replace(wanted.look, until=datetime.now(UTC)))
+        found = await self.preview(environment, wanted)
+        if found.total != expected or not found.whole:
+            raise Differs(found)
+        async with aclosing(self._rows(environment, wanted)) as rows, aclosing(paced(rows, per_s)) as slowly:
+            async for row in slowly:
+                yield _result(await self._redrive(row, by))
+
+    async def _rows(self, environment: Environment, wanted: Wanted) -> AsyncGenerator[Delivery, None]:
+        look = replace(wanted.look, newest_first=False)
+        if wanted.notification_id is not None:
+            for row in await self._stores.deliveries.of(environment, wanted.notification_id):
+                if row.state == look.state and look.shows(row) and _is_inside(row, look):
+                    yield row
+            return
+        after: str | None = None
+        while True:
+            page = await self._stores.trouble.page(environment, look, after=after)
+            for row in page.rows:
+                yield row
+            if (after := page.after) is None:
+                return
+
+    async def _redrive(self, row: Delivery, by: str) -> Change | None:
+        """Timer first, then the row that waits for it: the timer is the delivery."""
+        notification = await self._stores.notifications.get(row.environment, row.notification_id)
+        if notification is None:
+            return None
+        if row.state not in ("FAILED", "UNKNOWN", "PENDING"):
+            return NotSo(row)
+        timer = _timer(row, notification, datetime.now(UTC) + _SOON)
+        await self._stores.timers.put(timer)
+        change: Change = Already(row)
+        if row.state != "PENDING":
+            change = await self._stores.trouble.redrive(row, by, datetime.now(UTC))
+        if not isinstance(change, NotSo):
+            if datetime.now(UTC) >= timer.due_at:  # it may have fired before the row waited for it
+                await self._stores.timers.put(timer)
+            await self._report(change.delivery, notification)
+        _say("delivery.redriven", change, by)
+        return change
+
+    async def _report(self, row: Delivery, notification: Notification | None) -> None:
+        event = event_of(row, **(notification.whose if notification else {}))
+        await self._reporter.status(event, correlation_id="", traceparent=cloudevents.traceparent_of({}))
+
+
+def _timer(row: Delivery, notification: Notification, due: datetime) -> Timer:
+    """The same timer deliver would put for this turn."""
+    turn = row.turn if row.state == "PENDING" else row.turn + 1
+    record = DeliveryRecord(
+        environment=row.environment,
+        notification_id=row.notification_id,
+        delivery_id=row.delivery_id,
+        recipient=row.recipient,
+        channel=row.channel,
+        priority=notification.plan.priority,
+        turn=turn,
+        traceparent=cloudevents.traceparent_of({}),
+    )
+    return Timer(
+        environment=row.environment,
+        timer_id=f"turn#{row.delivery_id}#{turn}",
+        due_at=due,
+        topic=topics.deliveries(row.environment, row.channel, notification.plan.priority),
+        key=row.recipient,
+        value=record.model_dump_json(exclude_defaults=True),
+    )
+
+
+def _is_inside(row: Delivery, look: Look) -> bool:
+    return (look.since is None or row.updated_at >= look.since) and (look.until is None or row.updated_at <= look.until)
+
+
+def _result(change: Change | None) -> Result:
+    match change:
+        case Moved():
+            return "redriven"
+        case Already():
+            return "already on its way"
+        case NotSo():
+            return "left alone"
+        case None:
+            return "missing"
+
+
+def _say(event: str, change: Change, by: str) -> None:
+    row = change.delivery
+    ids = {"notification": row.notification_id, "delivery": row.delivery_id}
+    log.info(event, changed=isinstance(change, Moved), state=row.state, channel=row.channel, by=by, **ids)

@@ -1,0 +1,55 @@
+"""Bounded concurrent work in order per key: one lane per key, at most so many lanes moving at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+Work = TypeVar("Work")
+
+_ABANDON_S = 2.0
+
+
+class Lanes(Generic[Work]):
+    """Work of one key waits for the work before it; work of other keys does not."""
+
+    def __init__(self, step: Callable[[Work], Awaitable[None]], concurrency: int) -> None:
+        self._step = step
+        self._permits = asyncio.Semaphore(concurrency)
+        self._lanes: dict[Hashable, deque[Work]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, key: Hashable, work: Work) -> None:
+        lane = self._lanes.get(key)
+        if lane is not None:
+            lane.append(work)
+            return
+        self._lanes[key] = deque([work])
+        task = asyncio.create_task(self._drive(key))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Waits until all lanes are empty; False when some were still moving at the deadline."""
+        if not self._tasks:
+            return True
+        _, moving = await asyncio.wait(set(self._tasks), timeout=timeout_s)
+        return not moving
+
+    async def abandon(self) -> None:
+        """Cancels what still moves: its records stay uncommitted and come again. A step that will not end is left behind."""
+        moving = set(self._tasks)
+        for task in moving:
+            task.cancel()
+        if moving:
+            await asyncio.wait(moving, timeout=_ABANDON_S)
+        self._lanes.clear()
+
+    async def _drive(self, key: Hashable) -> None:
+        lane = self._lanes[key]
+        while lane:
+            async with self._permits:
+                await self._step(lane[0])
+            lane.popleft()
+        # without an await since the last look, nothing can have been added in between
+        self._lanes.pop(key, None)

@@ -1,0 +1,41 @@
+"""The documentation pages in a real browser; the fixture `context` holds that nothing foreign is asked for."""
+
+import json
+
+import pytest
+from playwright.async_api import BrowserContext, expect
+
+from api.openapi import DOCUMENT, operations
+
+NAMES = [operation["operationId"] for _, _, operation in operations(json.loads(DOCUMENT.read_text()))]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/api/v1/docs"])
+async def test_every_operation_is_shown_to_be_tried_out(context: BrowserContext, path: str) -> None:
+    page = await context.new_page()
+    await page.goto(path)
+    await expect(page.locator(".opblock")).to_have_count(len(NAMES))
+    await page.locator("#operations-notifications-send").click()
+    await expect(page.locator("#operations-notifications-send")).to_contain_text("application/json")
+    await expect(page.locator("#operations-notifications-send")).to_contain_text("The type knows the rest")
+
+
+@pytest.mark.parametrize("path", ["/redoc", "/api/v1/redoc"])
+async def test_every_operation_can_be_read(context: BrowserContext, path: str) -> None:
+    page = await context.new_page()
+    await page.goto(path)
+    for name in NAMES:
+        await expect(page.locator(f"[id$='/operation/{name}']")).to_have_count(1)
+    await expect(page.locator("h1")).to_contain_text("Carillon")
+    styled = await page.locator("h1").evaluate("element => getComputedStyle(element).fontFamily")
+    assert styled, "its styles are let in"
+
+
+async def test_an_operation_tried_out_without_a_login_says_so(context: BrowserContext) -> None:
+    page = await context.new_page()
+    await page.goto("/docs")
+    operation = page.locator("#operations-login-me")
+    await operation.click()
+    await operation.get_by_role("button", name="Try it out").click()
+    await operation.get_by_role("button", name="Execute").click()
+    await expect(operation.locator(".live-responses-table")).to_contain_text("401")

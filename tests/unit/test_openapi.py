@@ -1,0 +1,95 @@
+"""The OpenAPI document is what is committed, and says of every route what its callers need."""
+
+import json
+import re
+from collections import Counter
+from difflib import unified_diff
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api.intake import read_request
+from api.openapi import DOCUMENT, RENEW, as_text, document, operations
+from api.openapi_parts import REQUESTS, TAGS
+from tests.product import an_app
+
+DIFFERENT_LINES = 40
+
+
+@pytest.fixture(name="app", scope="module")
+def an_api() -> FastAPI:
+    return an_app()
+
+
+@pytest.fixture(name="found", scope="module")
+def a_document(app: FastAPI) -> dict[str, Any]:
+    return document(app)
+
+
+def test_the_committed_document_is_the_one_the_code_makes(app: FastAPI) -> None:
+    changes = list(unified_diff(DOCUMENT.read_text().splitlines(), as_text(app).splitlines(), "committed", "code", n=1))
+    shown = "\n".join(changes[:DIFFERENT_LINES])
+    assert not changes, f"docs/openapi.json is not what the code says; if the change is meant, `{RENEW}` renews it:\n{shown}"
+
+
+def test_every_operation_has_a_stable_name_a_tag_and_a_description(app: FastAPI, found: dict[str, Any]) -> None:
+    unnamed = [
+        route.path
+        for route in app.routes
+        if isinstance(route, APIRoute) and route.include_in_schema and not route.operation_id
+    ]
+    assert not unnamed
+    names = Counter(operation["operationId"] for _, _, operation in operations(found))
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z0-9]+)*", name) for name in names)
+    assert max(names.values()) == 1
+    known = {tag["name"] for tag in TAGS}
+    for path, method, operation in operations(found):
+        assert set(operation["tags"]) <= known, f"{method} {path}"
+        assert operation["summary"], f"{method} {path}"
+        assert operation.get("description"), f"{method} {path} has no docstring"
+
+
+def test_every_reference_leads_somewhere(found: dict[str, Any]) -> None:
+    references = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(found)))
+    assert references
+    for reference in references:
+        place: Any = found
+        for part in reference.removeprefix("#/").split("/"):
+            assert part in place, reference
+            place = place[part]
+
+
+def test_every_door_with_a_caller_tells_of_limits_and_refusals(found: dict[str, Any]) -> None:
+    guarded = [operation for _, _, operation in operations(found) if {"apiKey": []} in operation.get("security", ())]
+    assert len(guarded) > 20
+    for operation in guarded:
+        assert {"401", "403", "429", "503"} <= operation["responses"].keys()
+        assert operation["security"] == [{"bearer": []}, {"session": []}, {"apiKey": []}]
+        success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+        assert {"RateLimit", "RateLimit-Policy"} <= success["headers"].keys()
+        assert "Retry-After" in operation["responses"]["429"]["headers"]
+
+
+def test_a_refusal_has_the_shape_it_is_sent_in(found: dict[str, Any]) -> None:
+    for path, _, operation in operations(found):
+        enveloped = path.startswith("/api/v1/")
+        media = "application/json" if enveloped else "application/problem+json"
+        schema = {"$ref": f"#/components/schemas/{'ProblemEnvelope' if enveloped else 'Problem'}"}
+        assert operation["responses"]["default"]["content"] == {media: {"schema": schema}}
+
+
+def test_the_legacy_headers_are_needed_together(found: dict[str, Any]) -> None:
+    together: dict[str, list[str]] = {"legacyToken": [], "legacyTimestamp": [], "legacySignature": []}
+    assert found["paths"]["/publish/{environment}"]["post"]["security"] == [together]
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_every_example_of_a_request_is_one(name: str) -> None:
+    assert read_request(json.dumps(REQUESTS[name]["value"]).encode())
+
+
+def test_nothing_of_this_deployment_is_in_the_document(found: dict[str, Any]) -> None:
+    assert "servers" not in found
+    assert not re.search(r"localhost|127\.0\.0\.1", json.dumps(found))
