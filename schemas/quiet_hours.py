@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from schemas.base import Value
 
@@ -33,8 +33,13 @@ def _whole_minutes(at: time) -> time:
     return at
 
 
-ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_known)]
-WallTime = Annotated[time, AfterValidator(_whole_minutes), PlainSerializer(lambda at: f"{at:%H:%M}", return_type=str)]
+ZoneName = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), AfterValidator(_known)]
+WallTime = Annotated[
+    time,
+    AfterValidator(_whole_minutes),
+    PlainSerializer(lambda at: f"{at:%H:%M}", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "examples": ["22:00"]}),
+]
 
 
 class QuietHours(Value):
