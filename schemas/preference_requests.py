@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from schemas.base import UtcDatetime, Value
 from schemas.preference_changes import MAX_CHOICES, Change, Setting
 from schemas.preferences import Level
-from schemas.quiet_hours import QuietHours
+from schemas.quiet_hours import QuietHoursIn
 from schemas.requests import Channel, Slug
 
 ChannelOrAll = Channel | Literal["*"]
@@ -40,7 +40,7 @@ class PreferencesIn(Value):
 
     choices: Annotated[tuple[ChoiceIn, ...], Field(max_length=MAX_CHOICES)] = ()
     muted_until: UtcDatetime | None = None
-    quiet_hours: QuietHours | None = None
+    quiet_hours: QuietHoursIn | None = None
 
     def change(self) -> Change:
         settings = tuple(each.setting() for each in self.choices)
@@ -52,7 +52,7 @@ class PreferencesPatch(Value):
 
     choices: Annotated[tuple[SwitchIn, ...], Field(max_length=MAX_CHOICES)] = ()
     muted_until: UtcDatetime | None = None
-    quiet_hours: QuietHours | None = None
+    quiet_hours: QuietHoursIn | None = None
 
     def change(self) -> Change:
         said = {name: getattr(self, name) for name in self.model_fields_set & {"muted_until", "quiet_hours"}}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.base import Record, UtcDatetime
 from schemas.quiet_hours import SPREAD_S, QuietHours, released_at
@@ -163,5 +163,9 @@ def held_until(at: Situation, delivery_id: str) -> datetime | None:
     quiet = at.chosen.quiet_hours
     if quiet is None or at.about.urgent or at.about.category in at.mandatory:
         return None
-    released = released_at(at.now, quiet, ZoneInfo(quiet.zone))
+    try:
+        zone = ZoneInfo(quiet.zone)
+    except (ZoneInfoNotFoundError, ValueError):  # a newer machine's zone: what cannot be judged holds up nobody's mail
+        return None
+    released = released_at(at.now, quiet, zone)
     return released + timedelta(seconds=zlib.crc32(delivery_id.encode()) % SPREAD_S) if released else None

@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from schemas.base import Value
+from schemas.base import Record
 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -42,18 +42,26 @@ WallTime = Annotated[
 ]
 
 
-class QuietHours(Value):
+class QuietHours(Record):
     """From `start` up to `end`, every day, by the wall clock of `zone`; over midnight where `end` comes first."""
 
     start: WallTime
     end: WallTime
-    zone: ZoneName
+    zone: str
 
     @model_validator(mode="after")
     def _is_a_window(self) -> "QuietHours":
         if self.start == self.end:
             raise ValueError("start and end are the same; to be left alone altogether, mute")
         return self
+
+
+class QuietHoursIn(QuietHours):
+    """As people write them: with a zone that is known here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    zone: ZoneName
 
 
 def released_at(now: datetime, quiet: QuietHours, zone: ZoneInfo) -> datetime | None:

@@ -139,3 +139,9 @@ def test_urgent_and_mandatory_are_not_held() -> None:
     assert held_until(Situation(QUIET, ABOUT, {"orders"}, NOON), "d") is None
     assert held_until(Situation(QUIET, ABOUT, (), NOON + timedelta(hours=2)), "d") is None
     assert held_until(Situation(Preferences(), ABOUT, (), NOON), "d") is None
+
+
+def test_a_zone_only_a_newer_machine_knows_holds_up_nobodys_mail() -> None:
+    document = '{"version": 1, "quiet_hours": {"start": "11:00", "end": "13:00", "zone": "Mars/Base", "days": [1]}}'
+    chosen = Preferences.model_validate_json(document)
+    assert held_until(Situation(chosen, ABOUT, (), NOON), "d") is None

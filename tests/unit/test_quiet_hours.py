@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.quiet_hours import QuietHours, released_at
+from schemas.quiet_hours import QuietHours, QuietHoursIn, released_at
 
 # an hour's change, half an hour's (Lord Howe), one at midnight (Havana, Santiago), none, far east and west, :45
 ZONES = (
@@ -112,4 +112,4 @@ def test_a_day_that_never_was_holds_nobody_for_two() -> None:
 )
 def test_what_is_no_window_is_refused_with_what_to_do(fields: dict[str, str], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
-        QuietHours.model_validate(fields)
+        QuietHoursIn.model_validate(fields)
