@@ -24,10 +24,13 @@ from api.routes import (
     legacy,
     live,
     notifications,
+    old_preferences,
     ops,
     ops_deliveries,
     ops_quarantine,
     pages,
+    preferences,
+    unsubscribe,
 )
 from api.security_headers import SecurityHeaders
 from api.static_files import RevalidatedFiles
@@ -38,12 +41,15 @@ STATIC = Path(__file__).parent / "static"
 
 ROUTERS = tuple(
     module.router
-    # inbox before notifications: `/unread` must not be read as an id
+    # inbox and the older preferences before notifications: `/unread` and `/preferences` must not be read as an id
     for module in (
         auth,
         inbox,
+        old_preferences,
         batch,
         notifications,
+        preferences,
+        unsubscribe,
         keys,
         live,
         ops,
@@ -84,9 +90,10 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
-        allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Correlation-ID"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Prefer", "X-Correlation-ID"],
         expose_headers=[
+            "ETag",
             "Location",
             "Retry-After",
             "RateLimit",

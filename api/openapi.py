@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from api.openapi_parts import (
     ALSO,
     BODIES,
-    CONFLICTING,
+    CONFLICTS,
     DESCRIPTION,
     ENVELOPE,
     ENVELOPED_PROBLEM,
@@ -123,9 +123,7 @@ def _refusals(operation: Node, *, limited: bool) -> list[str]:
         statuses |= {"422"}
     if any(each["in"] == "path" or each["name"] == "environment" for each in parameters):
         statuses |= {"404"}
-    if operation.get("operationId") in CONFLICTING:
-        statuses |= {"409"}
-    return sorted(statuses)
+    return sorted(statuses | CONFLICTS.get(operation.get("operationId", ""), set()))
 
 
 def _problem(status: str, *, enveloped: bool) -> Node:

@@ -28,6 +28,7 @@ what was missed meanwhile.
 TAGS: list[Node] = [
     {"name": "notifications", "description": "Send, and see what became of it"},
     {"name": "inbox", "description": "One's own inbox"},
+    {"name": "preferences", "description": "What reaches me, where and when"},
     {"name": "login", "description": "Sessions for browsers"},
     {"name": "keys", "description": "API keys of backends"},
     {"name": "operators", "description": "Lag, deliveries in trouble, quarantine"},
@@ -43,8 +44,10 @@ PROBLEMS = {
     "403": "Known, but not allowed",
     "404": "Not there, or not yours",
     "409": "In conflict with what was there before",
+    "412": "Made upon a version that is not the newest any more; read, then repeat",
     "413": "Too large",
     "422": "A field is wrong; `errors` points at it",
+    "428": "Say with If-Match which version this replaces",
     "429": "Too many calls; come back after `Retry-After` seconds",
     "503": "A part this needs is out of reach; repeating is safe",
     "default": "Any other refusal",
@@ -55,21 +58,28 @@ ALSO = {
     "send": {"200": "The outcome, when `Prefer: wait` asked for it and it was known in time"},
     "sendBatch": {"200": "Not all were accepted; see the items"},
     "cancelNotification": {"202": "Accepted: it will be carried out"},
+    "replacePreferences": {"202": "Accepted: it will be carried out"},
+    "changePreferences": {"202": "Accepted: it will be carried out"},
+    "createOldPreference": {"202": "Accepted: it will be carried out"},
+    "updateOldPreference": {"202": "Accepted: it will be carried out"},
+    "deleteOldPreference": {"202": "Accepted: it will be carried out"},
     "readyz": {"503": "Not ready, and why"},
     "health": {"503": "Degraded, and why"},
 }
 
-# the operations that may find things not as they were expected
-CONFLICTING = {
-    "send",
-    "rotateKey",
-    "replayDeliveries",
-    "redriveDelivery",
-    "settleDelivery",
-    "discardDelivery",
-    "replayQuarantined",
-    "discardQuarantined",
-    "legacyPublish",
+# refusals for what was there before
+CONFLICTS = {
+    "send": {"409"},
+    "rotateKey": {"409"},
+    "replayDeliveries": {"409"},
+    "redriveDelivery": {"409"},
+    "settleDelivery": {"409"},
+    "discardDelivery": {"409"},
+    "replayQuarantined": {"409"},
+    "discardQuarantined": {"409"},
+    "legacyPublish": {"409"},
+    "replacePreferences": {"412", "428"},
+    "changePreferences": {"412"},
 }
 
 LIMITED = ("RateLimit-Policy", "RateLimit")

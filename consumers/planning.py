@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from consumers.arrivals import Arrival
+from consumers.choices import Choices
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.contacts import EVERYONE, ContactStore
 from schemas.catalogue import Catalogue, Unresolved
@@ -27,12 +29,18 @@ class Planner:
     """Reads what the pure rule of schemas/plan.py needs to know."""
 
     def __init__(
-        self, catalogue: Catalogue, contacts: ContactStore, caps: CapStore, policies: Mapping[Channel, Policy]
+        self,
+        catalogue: Catalogue,
+        contacts: ContactStore,
+        caps: CapStore,
+        policies: Mapping[Channel, Policy],
+        choices: Choices,
     ) -> None:
         self._catalogue = catalogue
         self._contacts = contacts
         self._caps = caps
         self._policies = policies
+        self._choices = choices
 
     async def plan(self, arrival: Arrival) -> Plan:
         """Raises `Refused` when the request names what is not there."""
@@ -43,8 +51,11 @@ class Planner:
             raise Refused(error.reason, error.pointer, error.detail) from error
         audience = await self._audience(arrival.environment, request)
         people = tuple(dict.fromkeys((*people_named(request), *audience)))
-        channels = request.channels or kind.channels
-        contacts = await self._contacts.get_many(arrival.environment, people) if "email" in channels else {}
+        reached = people if "email" in (request.channels or kind.channels) else ()
+        contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
+            self._contacts.get_many(arrival.environment, reached),
+            self._choices.of_many(arrival.environment, people, request.category or kind.category),
+        )
         recipients = recipients_of(request, audience, contacts)
         try:
             plan = make_plan(
@@ -52,6 +63,7 @@ class Planner:
             )
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
+        plan = self._choices.narrowed(plan, request, chosen, datetime.now(UTC))
         return await self._within_caps(arrival, plan, kind) if kind.caps else plan
 
     async def _within_caps(self, arrival: Arrival, plan: Plan, kind: NotificationType) -> Plan:

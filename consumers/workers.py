@@ -7,12 +7,14 @@ from typing import Protocol
 
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
+from consumers.choices import Choices, Links
 from consumers.dispatch import Dispatcher
 from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.persist import Persist
+from consumers.handlers.preferences import ApplyPreferences
 from consumers.handlers.route import Route
 from consumers.leases import Leases
 from consumers.planning import Planner
@@ -53,7 +55,7 @@ class Named:
     worker: Worker
 
 
-NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "schedule", "bridge")
+NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "preferences", "schedule", "bridge")
 
 
 def workers_of(name: str, resources: Resources) -> list[Named]:
@@ -116,14 +118,22 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
-        planner = Planner(resources.catalogue, stores.contacts, stores.caps, resources.settings.delivery_policy)
+        policies = resources.settings.delivery_policy
+        planner = Planner(resources.catalogue, stores.contacts, stores.caps, policies, _choices(resources))
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
         return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
     if name == "persist":
         return Persist(
             stores.notifications, stores.deliveries, stores.timers, resources.announcer, resources.publisher, reporter
         )
+    if name == "preferences":
+        return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
+
+
+def _choices(resources: Resources) -> Choices:
+    settings = resources.settings
+    return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
 
 
 def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher: Dispatcher) -> Deliver:
@@ -136,6 +146,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             resources.publisher,
             reporter,
             longest,
+            _choices(resources),
             stores.inbox,
             resources.announcer,
         )
@@ -146,6 +157,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         resources.publisher,
         reporter,
         longest,
+        _choices(resources),
         dispatcher,
         stores.deliveries,
         stores.timers,

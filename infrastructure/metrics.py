@@ -17,9 +17,10 @@ PROVIDER_OUT = Gauge("carillon_provider_out", "1 while a provider is left alone 
 LATE_RESULTS = Counter(
     "carillon_late_results", "Outcomes that came after their claim was lost; kept in the history", ["channel"]
 )
+PREFERENCE_CHANGES = Counter("carillon_preference_changes", "Changes of preferences by their verdict", ["result"])
 GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])
 STORE_CALLS = Counter("carillon_store_calls", "Calls to DynamoDB", ["action"])
-STORE_ITEMS = Counter("carillon_store_items", "Items written to DynamoDB in batches", ["action"])
+STORE_ITEMS = Counter("carillon_store_items", "Items read from and written to DynamoDB in batches", ["action"])
 BRIDGE_ENTRIES = Counter("bridge_entries", "Entries of Redis settled in Kafka", ["environment", "source", "result"])
 BRIDGE_LOST = Counter(
     "bridge_lost_before_read",

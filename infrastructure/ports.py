@@ -90,6 +90,7 @@ class Content:
     body: str
     html: str | None = None
     url: str | None = None
+    unsubscribe_url: str | None = None
 
 
 class Provider(Protocol):

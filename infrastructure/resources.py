@@ -16,6 +16,7 @@ from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.kafka.entrance import Entrance
@@ -37,6 +38,7 @@ class Stores:
     timers: TimerStore
     contacts: ContactStore
     caps: CapStore
+    preferences: PreferenceStore
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
@@ -50,6 +52,7 @@ class Stores:
             TimerStore(dynamo),
             ContactStore(dynamo),
             CapStore(dynamo),
+            PreferenceStore(dynamo),
             TroubleStore(dynamo),
             QuarantineMarks(dynamo),
             ApiKeyStore(dynamo),

@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     delivery_deadline_s: float = Field(default=72 * 3600, gt=0)
     delivery_policy: dict[Channel, Policy] = Field(default_factory=dict)
 
+    # preferences
+    mandatory_categories: CommaSeparated = ("security",)
+
     # workers
     worker_concurrency: int = Field(default=64, ge=1)
     drain_timeout_s: float = Field(default=20.0, gt=0)
@@ -144,7 +147,9 @@ class Settings(BaseSettings):
         config = os.environ.get("CARILLON_CONFIG")
         return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=config)) if config else sources
 
-    @field_validator("environments", "cors_origins", "raw_producers", "retry_schedule_s", mode="before")
+    @field_validator(
+        "environments", "cors_origins", "raw_producers", "retry_schedule_s", "mandatory_categories", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

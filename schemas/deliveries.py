@@ -27,6 +27,7 @@ class DeliveryRecord(Record):
     channel: str
     priority: Priority = "normal"
     turn: int = 0
+    bare: bool = False  # to an address, not to a person
     correlation_id: str = ""
     traceparent: str = ""
 

@@ -10,7 +10,8 @@ from schemas.deliveries import DeliveryRecord
 from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of
 from schemas.outcomes import Policy
-from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget
+from schemas.preferences import About
+from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
 from schemas.topics import Environment, Priority
 from schemas.types import NotificationType
 
@@ -31,6 +32,8 @@ class PlannedDelivery(Record):
     address: str | None = None
     policy: Policy = "at_least_once"
     skipped: str | None = None
+    bare: bool = False  # an address without a person: nobody there has preferences
+    chosen: int = 0  # the version of the person's preferences that was consulted
 
 
 class Plan(Record):
@@ -87,6 +90,7 @@ class Notification(Record):
             recipient=line.recipient,
             channel=line.channel,
             priority=self.plan.priority,
+            bare=line.bare,
             correlation_id=correlation_id,
             traceparent=traceparent,
         )
@@ -221,4 +225,17 @@ def _line(
         address=address,
         policy=policy,
         skipped=skipped,
+        bare=recipient.person is None,
+    )
+
+
+def about(request: NotificationRequest, plan: Plan, line: PlannedDelivery) -> About:
+    """What a person's preferences are asked about. Whoever is named is not there because of a topic."""
+    named = line.recipient in people_named(request)
+    return About(
+        channel=line.channel,
+        category=plan.category,
+        type=plan.type.partition("@")[0],
+        topics=() if named else tuple(target.topic for target in request.to if isinstance(target, TopicTarget)),
+        urgent=plan.priority == "urgent",
     )

@@ -35,6 +35,11 @@ def status(environment: str) -> str:
     return f"notifications.{environment}.status"
 
 
+def preferences(environment: str) -> str:
+    """Commands: what people change. The preferences themselves are in the store alone."""
+    return f"notifications.{environment}.preferences"
+
+
 def receipts(environment: str) -> str:
     return f"notifications.{environment}.receipts"
 
@@ -68,6 +73,8 @@ def subscription(environment: str, worker: str) -> tuple[str, ...]:
         return requests(environment), requests(environment, "urgent")
     if worker == "persist":
         return (status(environment),)
+    if worker == "preferences":
+        return (preferences(environment),)
     channel = worker.removeprefix("deliver.")
     return tuple(deliveries(environment, channel, priority) for priority in PRIORITIES)
 
@@ -83,6 +90,7 @@ def registry(environment: str, channels: tuple[str, ...]) -> tuple[KafkaTopic, .
             for priority in PRIORITIES
         ),
         KafkaTopic(status(environment), "delivery id"),
+        KafkaTopic(preferences(environment), "person"),
         KafkaTopic(receipts(environment), "request id"),
         # a refused record travels with its bytes and its reason, so it may be larger than it was
         KafkaTopic(quarantine(environment), "as it came", max_message_bytes=4 * 1_048_576),

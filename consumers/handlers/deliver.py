@@ -1,11 +1,13 @@
 """deliver: one record, one attempt, exactly one consequence. What channels share; the effect itself is the subclass's."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from consumers.burial import crash, put_away
+from consumers.choices import NOTHING_CHOSEN, Choices
 from consumers.handlers.content import content_of
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
@@ -17,6 +19,7 @@ from schemas.catalogue import Catalogue, UnknownName
 from schemas.deliveries import Delivery, DeliveryRecord, State, deadline
 from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery
+from schemas.preferences import Preferences
 
 log = structlog.get_logger()
 
@@ -31,12 +34,14 @@ class Deliver(ABC):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        choices: Choices,
     ) -> None:
         self._notifications = notifications
         self._catalogue = catalogue
         self._publisher = publisher
         self._reporter = reporter
         self._longest = longest
+        self._choices = choices
 
     async def handle(self, record: Received) -> None:
         try:
@@ -52,14 +57,17 @@ class Deliver(ABC):
             trace_id=cloudevents.trace_id(delivery.traceparent),
         ):
             line = notification = None
+            chosen = NOTHING_CHOSEN
             if delivery.environment == topics.environment_of(record.topic):
-                notification = await self._notifications.get(delivery.environment, delivery.notification_id)
+                notification, chosen = await asyncio.gather(  # at once, so that one call reads both
+                    self._notifications.get(delivery.environment, delivery.notification_id), self._choices.of(delivery)
+                )
                 line = notification.line(delivery.delivery_id) if notification else None
             if notification is None or line is None or not _is_planned(record, delivery, notification, line):
                 # only route hands out deliveries; this one was written by somebody else
                 await self._put_away(record, "not_planned")
                 return
-            await self._act(record, delivery, notification, line)
+            await self._act(record, delivery, notification, line, chosen)
 
     async def bury(self, record: Received, error: Exception) -> None:
         """The bytes to quarantine; a delivery that was planned also ends, FAILED, where people can look it up."""
@@ -74,11 +82,16 @@ class Deliver(ABC):
         due_at = notification.request.send_at or notification.accepted_at
         return deadline(due_at, notification.plan.expires_at, self._longest)
 
-    def stopped(self, notification: Notification, now: datetime) -> tuple[State, str] | None:
+    def stopped(
+        self, notification: Notification, line: PlannedDelivery, chosen: Preferences, now: datetime
+    ) -> tuple[State, str] | None:
         """Why this delivery is not to be attempted any more, if so."""
         if notification.cancelled_at is not None:
             return "CANCELLED", "cancelled"
-        return ("EXPIRED", "deadline_passed") if now >= self.deadline_of(notification) else None
+        if now >= self.deadline_of(notification):
+            return "EXPIRED", "deadline_passed"
+        unwanted = self._choices.refusal(chosen, notification, line, now)
+        return ("SKIPPED", unwanted) if unwanted else None
 
     def content(self, notification: Notification) -> Content | str:
         """The text, or the reason why there is none."""
@@ -93,7 +106,12 @@ class Deliver(ABC):
 
     @abstractmethod
     async def _act(
-        self, record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery
+        self,
+        record: Received,
+        delivery: DeliveryRecord,
+        notification: Notification,
+        line: PlannedDelivery,
+        chosen: Preferences,
     ) -> None: ...
 
     async def report(

@@ -4,12 +4,13 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
 import structlog
 
+from consumers.choices import Choices
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
 from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
@@ -23,6 +24,7 @@ from schemas.consequences import Moment, Terms, after_attempt, after_look, given
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.outcomes import Deferred, Outcome, Unavailable
 from schemas.plan import Notification, PlannedDelivery
+from schemas.preferences import QUIET_HOURS, Preferences
 from schemas.retries import RetrySchedule
 from schemas.timers import delivery_timer, turn_timer
 
@@ -54,6 +56,7 @@ class Turn:
     line: PlannedDelivery
     terms: Terms
     content: Content | str
+    chosen: Preferences
 
     @property
     def address(self) -> str:
@@ -70,13 +73,14 @@ class DeliverExternal(Deliver):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        choices: Choices,
         sender: Sender,
         deliveries: DeliveryStore,
         timers: TimerStore,
         schedule: RetrySchedule,
         leases: Leases,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, choices)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers
@@ -96,11 +100,19 @@ class DeliverExternal(Deliver):
                 return
 
     async def _act(
-        self, record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery
+        self,
+        record: Received,
+        delivery: DeliveryRecord,
+        notification: Notification,
+        line: PlannedDelivery,
+        chosen: Preferences,
     ) -> None:
         terms = Terms(line.policy, self._schedule, self.deadline_of(notification), self._sender.reads_back)
         # everything that can fail comes before the claim
-        turn = Turn(record, delivery, notification, line, terms, self.content(notification))
+        content = self.content(notification)
+        if isinstance(content, Content):
+            content = replace(content, unsubscribe_url=self._choices.unsubscribe_url(notification, line))
+        turn = Turn(record, delivery, notification, line, terms, content, chosen)
         began = time.monotonic()
         claim = await self._deliveries.claim(delivery, now_utc())
         if isinstance(claim, Held) and not self._leases.left(claim.delivery.claim_token or ""):
@@ -134,13 +146,17 @@ class DeliverExternal(Deliver):
 
     async def _next(self, turn: Turn, claimed: Delivery, began: float) -> Delivery:
         """What the row becomes: an end without a call where there is a reason, else what the provider's answer says."""
-        stop = self.stopped(turn.notification, now_utc())
+        now = now_utc()
+        stop = self.stopped(turn.notification, turn.line, turn.chosen, now)
         if stop is not None:
-            return given_up(claimed, *stop, now_utc())
+            return given_up(claimed, *stop, now)
         if isinstance(turn.content, str):
             return given_up(claimed, "FAILED", turn.content, now_utc())
         if claimed.attempt > len(self._schedule.waits):  # taken over again and again: it may be what kills its workers
             return given_up(claimed, "FAILED", "attempts_spent", now_utc())
+        held = self._choices.held_until(turn.chosen, turn.notification, turn.line, now)
+        if held is not None:
+            return after_attempt(claimed, Deferred(QUIET_HOURS, held - now), turn.terms, _moment())
         if claimed.doubtful:
             found = await self._sender.look(turn.carried, turn.address, turn.notification.accepted_at)
             known = after_look(claimed, found, turn.terms, _moment())

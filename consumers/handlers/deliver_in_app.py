@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from consumers.choices import Choices
 from consumers.handlers.deliver import Deliver, now_utc
 from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
 from infrastructure.dynamo.notifications import NotificationStore
@@ -12,6 +13,7 @@ from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery, DeliveryRecord, State, row_of
 from schemas.live import InboxItem
 from schemas.plan import Notification, PlannedDelivery
+from schemas.preferences import Preferences
 
 
 class DeliverInApp(Deliver):
@@ -22,10 +24,11 @@ class DeliverInApp(Deliver):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        choices: Choices,
         inbox: InboxStore,
         announcer: Announcer,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, choices)
         self._inbox = inbox
         self._announcer = announcer
 
@@ -34,10 +37,15 @@ class DeliverInApp(Deliver):
             await self.report(record, delivery, _row(delivery, now_utc(), "FAILED", reason))
 
     async def _act(
-        self, record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery
+        self,
+        record: Received,
+        delivery: DeliveryRecord,
+        notification: Notification,
+        line: PlannedDelivery,
+        chosen: Preferences,
     ) -> None:
         now = now_utc()
-        stop = self.stopped(notification, now)
+        stop = self.stopped(notification, line, chosen, now)
         if stop is not None and await self._standing(delivery) is None:
             await self.report(record, delivery, _row(delivery, now, *stop), notification)
             return

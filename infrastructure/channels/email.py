@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from email.utils import parseaddr
 
 import aiosmtplib
@@ -16,6 +17,18 @@ from schemas.outcomes import Dead, Outcome, Retry, Sent
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 _ONE_ADDRESS = re.compile(r"^[^\s@,;:<>()\[\]\\\"]+@[^\s@,;:<>()\[\]\\\"]+$")
+
+
+class _InOnePiece(UnstructuredHeader, BaseHeader):
+    """A long link would be folded by encoding it (RFC 2047), and then no mailbox provider knows it for a link."""
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("list-unsubscribe", _InOnePiece)
+_POLICY = SMTP.clone(header_factory=_HEADERS)
 
 
 def one_line(text: str) -> str:
@@ -38,13 +51,16 @@ def exactly_one(address: str) -> str:
 def compose(delivery: DeliveryRecord, sender: str, address: str, content: Content) -> EmailMessage:
     """One message to exactly one recipient."""
     domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=_POLICY)
     message["From"] = sender
     message["To"] = exactly_one(address)
     message["Subject"] = one_line(content.title or content.body)[:200]
     message["Message-ID"] = f"<{delivery.delivery_id}@{domain}>"
     message["X-Entity-Ref-ID"] = delivery.delivery_id
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5: no out-of-office replies to us
+    if content.unsubscribe_url:  # RFC 8058 section 3.1
+        message["List-Unsubscribe"] = f"<{content.unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     text = f"{content.body}\n\n{content.url}\n" if content.url else f"{content.body}\n"
     message.set_content(text)
     if content.html:

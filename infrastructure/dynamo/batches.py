@@ -120,6 +120,7 @@ class Batches:
         await self._writes.add(_Waiting(table, key, tuple(key), "Delete"))
 
     async def _read(self, batch: list[_Waiting]) -> None:
+        STORE_ITEMS.labels("BatchGetItem").inc(len(batch))
         asked: dict[str, Any] = {}
         for wanted in batch:
             asked.setdefault(wanted.table, {"Keys": [], "ConsistentRead": True})["Keys"].append(wanted.item)

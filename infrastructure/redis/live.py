@@ -22,6 +22,10 @@ def outcome_channel(environment: str, notification_id: str) -> str:
     return f"carillon:{environment}:outcome:{notification_id}"
 
 
+def verdict_channel(environment: str, change_id: str) -> str:
+    return f"carillon:{environment}:verdict:{change_id}"
+
+
 class Announcer:
     """Says that something changed. A lost wake-up costs seconds, never an item, so an error here is only logged."""
 
@@ -41,6 +45,10 @@ class Announcer:
 
     async def outcome_known(self, environment: str, notification_id: str) -> None:
         await self._publish(outcome_channel(environment, notification_id), CHANGED)
+
+    async def verdict_known(self, environment: str, change_id: str) -> None:
+        """A change of preferences has been judged."""
+        await self._publish(verdict_channel(environment, change_id), CHANGED)
 
     async def _publish(self, channel: str, message: str) -> None:
         try:

@@ -28,7 +28,7 @@ async def whole_way(product: Running) -> AsyncIterator[dict[str, object]]:
 
 async def _run(product: Running, name: str, body: dict[str, object], count: int) -> dict[str, object]:
     mark = uuid.uuid4().hex[:8]
-    calls, items = await _store(product)
+    calls, items, read = await _store(product)
     began = time.perf_counter()
     wanted = []
     for first in range(0, count, WINDOW):
@@ -38,7 +38,7 @@ async def _run(product: Running, name: str, body: dict[str, object], count: int)
     produced = time.perf_counter() - began
     await _settled(product, wanted)
     took = time.perf_counter() - began
-    calls_after, items_after = await _store(product)
+    calls_after, items_after, read_after = await _store(product)
     return {
         "figure": f"whole way, {name}",
         "deliveries": count,
@@ -47,6 +47,7 @@ async def _run(product: Running, name: str, body: dict[str, object], count: int)
         "per_second": round(count / took),
         "store_write_calls_per_delivery": round((calls_after - calls) / count, 2),
         "store_items_written_per_delivery": round((items_after - items) / count, 2),
+        "store_items_read_per_delivery": round((read_after - read) / count, 2),
     }
 
 
@@ -71,9 +72,10 @@ async def _settled(product: Running, wanted: list[str]) -> None:
                 await asyncio.sleep(0.2)
 
 
-async def _store(product: Running) -> tuple[float, float]:
-    """Write calls so far, and items written so far (a batch is one call with many)."""
+async def _store(product: Running) -> tuple[float, float, float]:
+    """Write calls so far, items written and items read so far (a batch is one call with many)."""
     calls = await product.worker_counts("carillon_store_calls_total", "action")
     batched = await product.worker_counts("carillon_store_items_total", "action")
     single = calls.get("PutItem", 0) + calls.get("UpdateItem", 0) + calls.get("DeleteItem", 0)
-    return single + calls.get("BatchWriteItem", 0), single + batched.get("BatchWriteItem", 0)
+    written = single + batched.get("BatchWriteItem", 0)
+    return single + calls.get("BatchWriteItem", 0), written, batched.get("BatchGetItem", 0)

@@ -17,6 +17,7 @@ from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
@@ -26,6 +27,7 @@ from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from tests.fakes.keys import FakeKeys
+from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
 from tests.fakes.trouble import FakeMarks, FakeTrouble
@@ -41,6 +43,7 @@ class Shelves:
     timers: TimerStore
     contacts: ContactStore
     caps: CapStore
+    preferences: PreferenceStore
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
@@ -63,6 +66,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         TimerStore(dynamo),
         ContactStore(dynamo),
         CapStore(dynamo),
+        PreferenceStore(dynamo),
         TroubleStore(dynamo),
         QuarantineMarks(dynamo),
         ApiKeyStore(dynamo),
@@ -98,6 +102,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeTimers(),
             FakeContacts(),
             FakeCaps(),
+            FakePreferences(),
             FakeTrouble(ledger),
             FakeMarks(),
             FakeKeys(),

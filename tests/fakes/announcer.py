@@ -21,5 +21,8 @@ class FakeAnnouncer(Announcer):
     async def recalled(self, environment: str, person: str, item_id: str) -> None:
         self.woken.append(("recalled", person))
 
+    async def verdict_known(self, environment: str, change_id: str) -> None:
+        self.woken.append(("verdict", change_id))
+
     async def outcome_known(self, environment: str, notification_id: str) -> None:
         self.woken.append(("outcome", notification_id))

@@ -7,6 +7,7 @@ from typing import Any
 
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
+from consumers.choices import Choices, Links
 from consumers.dispatch import Dispatcher
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
@@ -27,6 +28,7 @@ from schemas.requests import Channel
 from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
+from tests.fakes.preferences import FakePreferences
 from tests.fakes.provider import RecordingProvider
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import (
@@ -39,6 +41,7 @@ from tests.fakes.stores import (
     Outage,
 )
 
+KEY = b"k" * 32
 REQUESTS = "notifications.dev.requests"
 LONGEST = timedelta(hours=72)
 LEASE = timedelta(seconds=45)
@@ -110,6 +113,8 @@ class Floor:
         self.timers = FakeTimers(self.outage)
         self.contacts = FakeContacts(self.outage)
         self.caps = FakeCaps(self.outage)
+        self.preferences = FakePreferences(self.outage)
+        self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
         self.announcer = FakeAnnouncer()
         self.channel = RecordingProvider(*script)
         self.looks: list[ReadBack] = []
@@ -126,9 +131,9 @@ class Floor:
     def route(self) -> Route:
         reporter = Reporter(self.publisher, "route")
         return Route(
-            Arrivals((b"k" * 32,), ()),
+            Arrivals((KEY,), ()),
             self.notifications,
-            Planner(self.catalogue, self.contacts, self.caps, self.policies),
+            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
             self.timers,
             self.publisher,
@@ -139,7 +144,14 @@ class Floor:
     def in_app(self) -> DeliverInApp:
         reporter = Reporter(self.publisher, "deliver.in_app")
         return DeliverInApp(
-            self.notifications, self.catalogue, self.publisher, reporter, LONGEST, self.inbox, self.announcer
+            self.notifications,
+            self.catalogue,
+            self.publisher,
+            reporter,
+            LONGEST,
+            self.choices,
+            self.inbox,
+            self.announcer,
         )
 
     def external(self, *, provider_timeout_s: float = 5.0, schedule: RetrySchedule = SCHEDULE) -> DeliverExternal:
@@ -149,6 +161,7 @@ class Floor:
             self.publisher,
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
+            self.choices,
             Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
             self.timers,

@@ -6,6 +6,7 @@ from email.policy import SMTP
 
 import aiosmtplib
 import pytest
+from aiosmtplib.email import flatten_message
 from pydantic import SecretStr
 
 from infrastructure.channels.email import Relay, SmtpProvider, compose, read_reply
@@ -120,3 +121,16 @@ def test_a_text_line_cannot_end_the_message() -> None:
 )
 def test_a_reply_of_the_relay_is_for_now_or_for_good(code: int, expected: Outcome) -> None:
     assert read_reply(aiosmtplib.SMTPResponseException(code, "words")) == expected
+
+
+def test_the_unsubscribe_link_stands_in_one_piece_as_mailbox_providers_read_it() -> None:
+    """Folded, a long link would come out encoded, and RFC 8058 knows only a link."""
+    link = "https://notify.example.com/unsubscribe/" + "A" * 300 + "." + "b" * 43
+    message = compose(DELIVERY, SENDER, "ana@x.io", Content("Hello", "Hi", unsubscribe_url=link))
+    wire = flatten_message(message, utf8=False)
+    assert f"\r\nList-Unsubscribe: <{link}>\r\n".encode() in wire
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in wire
+
+
+def test_without_a_link_there_is_no_header_about_it() -> None:
+    assert not [name for name in sent(Content("Hello", "Hi")).keys() if name.startswith("List-")]  # noqa: SIM118

@@ -1,0 +1,174 @@
+"""One's own preferences. No permission is needed, and nobody else's can be named."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Response
+
+from api.auth import CurrentUser
+from api.dependencies import House, InEnvironment
+from api.envelope import ok
+from api.preferences import Changing, pending
+from api.problems import Problem
+from api.wiring import ApiResources
+from schemas.plan import Notification, PlannedDelivery, about
+from schemas.preference_changes import Change
+from schemas.preference_requests import PreferencesIn, PreferencesPatch
+from schemas.preferences import About, Preferences, Situation, explain, held_until, refusal
+from schemas.requests import CHANNELS, Channel, Slug
+from schemas.topics import Environment, Priority
+
+router = APIRouter(prefix="/api/v1/preferences", tags=["preferences"])
+
+_ETAG = re.compile(r'"(\d{1,9})"')
+IfMatch = Annotated[str | None, Header(max_length=100, description="The ETag of the preferences the change is made upon")]
+
+
+def effective(house: ApiResources, chosen: Preferences, now: datetime) -> dict[str, dict[str, bool]]:
+    """The whole matrix as it works out: every known category on every channel, without type and topic choices."""
+    mandatory = house.settings.mandatory_categories
+    known = {kind.category for kind in house.catalogue.types.values()} | {"general", *mandatory}
+    known |= {choice.name for choice in chosen.choices if choice.level == "category"}
+    return {
+        category: {
+            channel: refusal(Situation(chosen, About(channel=channel, category=category), mandatory, now)) is None
+            for channel in CHANNELS
+        }
+        for category in sorted(known)
+    }
+
+
+async def _shown(house: ApiResources, environment: Environment, person: str, response: Response) -> dict[str, Any]:
+    chosen = await house.stores.preferences.get(environment, person)
+    response.headers["ETag"] = f'"{chosen.version}"'
+    response.headers["Cache-Control"] = "no-store"
+    meta = {
+        "version": chosen.version,
+        "mandatory": house.settings.mandatory_categories,
+        "effective": effective(house, chosen, datetime.now(UTC)),
+    }
+    return ok(chosen.model_dump(mode="json", exclude={"version"}), meta=meta)
+
+
+async def _change(
+    house: ApiResources, environment: Environment, person: str, response: Response, change: Change, expected: int | None
+) -> dict[str, Any]:
+    change_id, verdict = await Changing(house, environment, person).change(change, expected)
+    if verdict is None:
+        response.status_code = 202
+        return ok(pending(change_id), "Accepted: it will be carried out before long. Read your preferences to see it.")
+    return await _shown(house, environment, person, response)
+
+
+def _expected(if_match: str | None) -> int | None:
+    """The version a change is made upon; `*` takes any. A weak or foreign tag matches nothing (RFC 9110 section 13.1.1)."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    found = _ETAG.fullmatch(if_match.strip())
+    if found is None:
+        raise Problem(412, "Changed meanwhile", "If-Match is none of our ETags; send the one of the last GET unchanged.")
+    return int(found[1])
+
+
+@router.get("", operation_id="getPreferences")
+async def get(user: CurrentUser, house: House, environment: InEnvironment, response: Response) -> dict[str, Any]:
+    """What one has chosen, as PUT takes it back; `meta.effective` is the whole matrix as it works out."""
+    return await _shown(house, environment, user.id, response)
+
+
+@router.put("", operation_id="replacePreferences")
+async def put(
+    body: PreferencesIn,
+    user: CurrentUser,
+    house: House,
+    environment: InEnvironment,
+    response: Response,
+    if_match: IfMatch = None,
+) -> dict[str, Any]:
+    """Replaces the whole. 412 when it was changed since that ETag, 428 without If-Match, 202 when it takes longer."""
+    if if_match is None:
+        detail = "Say with If-Match which version this replaces: the ETag of the last GET, or * for any."
+        raise Problem(428, "Precondition required", detail)
+    return await _change(house, environment, user.id, response, body.change(), _expected(if_match))
+
+
+@router.patch("", operation_id="changePreferences")
+async def patch(
+    body: PreferencesPatch,
+    user: CurrentUser,
+    house: House,
+    environment: InEnvironment,
+    response: Response,
+    if_match: IfMatch = None,
+) -> dict[str, Any]:
+    """Single switches, the mute or the quiet hours; everything else stays. If-Match is optional: nothing is overwritten."""
+    return await _change(house, environment, user.id, response, body.change(), _expected(if_match))
+
+
+@router.get("/explain", operation_id="explainPreferences")
+async def explained(
+    user: CurrentUser,
+    house: House,
+    environment: InEnvironment,
+    notification_id: Annotated[str | None, Query(pattern=r"^ntf_[a-z2-7]{26}$")] = None,
+    channel: Annotated[Channel | None, Query()] = None,
+    category: Annotated[Slug | None, Query()] = None,
+    type: Annotated[Slug | None, Query()] = None,  # noqa: A002  # pylint: disable=redefined-builtin
+    topic: Annotated[list[Slug] | None, Query(max_length=20)] = None,
+    priority: Annotated[Priority, Query()] = "normal",
+) -> dict[str, Any]:
+    """Why did I (not) get this: every rule with what it says, for a past notification or one that might come."""
+    chosen = await house.stores.preferences.get(environment, user.id)
+    if notification_id is not None:
+        return ok(await _past(house, environment, notification_id, user.id, chosen))
+    if channel is None:
+        raise Problem(422, "Invalid request", "Give notification_id, or channel with category, type, topic, priority.")
+    kind = house.catalogue.types.get(type or "")
+    asked = About(
+        channel=channel,
+        category=category or (kind.category if kind else "general"),
+        type=type or "",
+        topics=tuple(topic or ()),
+        urgent=priority == "urgent",
+    )
+    return ok(_rules(house, chosen, asked, "") | {"about": asked.model_dump()})
+
+
+def _rules(house: ApiResources, chosen: Preferences, asked: About, delivery_id: str) -> dict[str, Any]:
+    at = Situation(chosen, asked, house.settings.mandatory_categories, datetime.now(UTC))
+    reason = refusal(at)
+    held = held_until(at, delivery_id) if asked.channel != "in_app" else None
+    decision: Literal["deliver", "skip", "hold"] = "skip" if reason else "hold" if held else "deliver"
+    return {
+        "decision": decision,
+        "reason": reason,
+        "held_until": held if decision == "hold" else None,
+        "preferences_version": chosen.version,
+        "rules": [each.model_dump(mode="json") for each in explain(at)],
+    }
+
+
+async def _past(
+    house: ApiResources, environment: Environment, notification_id: str, person: str, chosen: Preferences
+) -> dict[str, Any]:
+    """What was decided, by the plan or the ledger; and beside it what the rules say now."""
+    notification = await house.stores.notifications.get(environment, notification_id)
+    lines = [line for line in notification.plan.lines if line.recipient == person] if notification else []
+    if notification is None or not lines:
+        raise Problem(404, "Not found", "No notification to you has this id.", type="not_known_yet")
+    rows = {row.delivery_id: row for row in await house.stores.deliveries.of(environment, notification_id)}
+
+    def one(line: PlannedDelivery, of: Notification) -> dict[str, Any]:
+        row = rows.get(line.delivery_id)
+        return {
+            "delivery_id": line.delivery_id,
+            "channel": line.channel,
+            "state": row.state if row else "SKIPPED" if line.skipped else "PENDING",
+            "reason": row.reason if row else line.skipped,
+            "decided_by": "plan" if line.skipped else "ledger" if row else None,
+            "planned_with_version": line.chosen,
+            "now": _rules(house, chosen, about(of.request, of.plan, line), line.delivery_id),
+        }
+
+    return {"notification_id": notification_id, "deliveries": [one(line, notification) for line in lines]}

@@ -1,0 +1,59 @@
+"""Preferences as people write them over HTTP: strict where our own records are tolerant."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.base import UtcDatetime, Value
+from schemas.preference_changes import MAX_CHOICES, Change, Setting
+from schemas.preferences import Level
+from schemas.quiet_hours import QuietHoursIn
+from schemas.requests import Channel, Slug
+
+ChannelOrAll = Channel | Literal["*"]
+
+
+class SwitchIn(Value):
+    """One switch: where it is, and on, off or (null) taken away."""
+
+    level: Level
+    name: Slug | Literal[""] = ""
+    channel: ChannelOrAll = "*"
+    enabled: bool | None
+
+    @model_validator(mode="after")
+    def _is_about_something(self) -> "SwitchIn":
+        if (self.level == "global") != (self.name == ""):
+            raise ValueError("the global level has no name, every other level needs one")
+        return self
+
+    def setting(self) -> Setting:
+        return Setting(**self.model_dump())
+
+
+class ChoiceIn(SwitchIn):
+    enabled: bool
+
+
+class PreferencesIn(Value):
+    """The whole: what is not in it is not chosen."""
+
+    choices: Annotated[tuple[ChoiceIn, ...], Field(max_length=MAX_CHOICES)] = ()
+    muted_until: UtcDatetime | None = None
+    quiet_hours: QuietHoursIn | None = None
+
+    def change(self) -> Change:
+        settings = tuple(each.setting() for each in self.choices)
+        return Change(settings=settings, muted_until=self.muted_until, quiet_hours=self.quiet_hours, replace=True)
+
+
+class PreferencesPatch(Value):
+    """Single changes: what is not said stays as it is, what is said to be null is cleared."""
+
+    choices: Annotated[tuple[SwitchIn, ...], Field(max_length=MAX_CHOICES)] = ()
+    muted_until: UtcDatetime | None = None
+    quiet_hours: QuietHoursIn | None = None
+
+    def change(self) -> Change:
+        said = {name: getattr(self, name) for name in self.model_fields_set & {"muted_until", "quiet_hours"}}
+        return Change(settings=tuple(each.setting() for each in self.choices), **said)
