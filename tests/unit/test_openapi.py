@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from api.intake import read_request
 from api.openapi import DOCUMENT, RENEW, as_text, document, operations
 from api.openapi_parts import REQUESTS, TAGS
+from tests.matrix import flat, routes_of
 from tests.product import an_app
 
 DIFFERENT_LINES = 40
@@ -37,10 +38,11 @@ def test_the_committed_document_is_the_one_the_code_makes(app: FastAPI) -> None:
 def test_every_operation_has_a_stable_name_a_tag_and_a_description(app: FastAPI, found: dict[str, Any]) -> None:
     unnamed = [
         route.path
-        for route in app.routes
+        for route in flat(app.routes)
         if isinstance(route, APIRoute) and route.include_in_schema and not route.operation_id
     ]
     assert not unnamed
+    assert {f"{method.upper()} {path}" for path, method, _ in operations(found)} <= set(routes_of(app))
     names = Counter(operation["operationId"] for _, _, operation in operations(found))
     assert all(re.fullmatch(r"[a-z]+([A-Z][a-z0-9]+)*", name) for name in names)
     assert max(names.values()) == 1
