@@ -12,11 +12,13 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.envelope import ok
 from api.openapi_parts import (
     ALSO,
     BODIES,
     DESCRIPTION,
     ENVELOPED_PROBLEM,
+    EXAMPLES,
     HEADERS,
     LEGACY_SCHEMES,
     LIMITED,
@@ -109,6 +111,8 @@ def _tell_answers(path: str, operation: Node) -> None:
             answer.setdefault("headers", {}).update(_references("headers", LIMITED))
         if enveloped and "application/json" in answer.get("content", {}):
             answer["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/Envelope"}
+            if (example := EXAMPLES.get(operation["operationId"])) is not None:
+                answer["content"]["application/json"]["example"] = ok(example)
     usual = next(iter(answers.values()))
     for status, description in ALSO.get(operation["operationId"], {}).items():
         answers[status] = {**usual, "description": description}
