@@ -24,6 +24,8 @@ class Wakeups:
     def __init__(self, redis: Redis) -> None:
         self._pubsub: PubSub = redis.pubsub(ignore_subscribe_messages=True)
         self._listeners: dict[str, set[asyncio.Queue[str]]] = {}
+        # one at a time: two first commands at once would open two connections, and only one of them is read
+        self._commands = asyncio.Lock()
 
     @asynccontextmanager
     async def listen(self, channel: str) -> AsyncIterator[asyncio.Queue[str]]:
@@ -46,7 +48,8 @@ class Wakeups:
         """Reads until cancelled, through every outage."""
         while True:
             try:
-                await self._pubsub.subscribe(_ALWAYS, *self._listeners)
+                async with self._commands:
+                    await self._pubsub.subscribe(_ALWAYS, *self._listeners)
                 self._wake_everybody()
                 await self._read()
             except (RedisError, OSError) as error:
@@ -72,7 +75,8 @@ class Wakeups:
     async def _tell_redis(self, command: Callable[[str], Awaitable[object]], channel: str) -> None:
         """Redis away: the reader subscribes to every channel again when it is back."""
         with suppress(RedisError, OSError):
-            await command(channel)
+            async with self._commands:
+                await command(channel)
 
 
 def _offer(queue: asyncio.Queue[str], message: str) -> None:
