@@ -24,6 +24,7 @@ from api.openapi_parts import (
     LIMITED,
     PLAIN_PROBLEM,
     PROBLEMS,
+    SUCCESSES,
     TAGS,
     schemas_of_bodies,
 )
@@ -58,6 +59,8 @@ def document(app: FastAPI) -> Node:
         _join_legacy_headers(operation)
         _name_the_body(operation)
         _tell_answers(path, operation)
+    used = {tag for _, _, operation in operations(found) for tag in operation["tags"]}
+    found["tags"] = [tag for tag in TAGS if tag["name"] in used]
     return found
 
 
@@ -107,6 +110,7 @@ def _tell_answers(path: str, operation: Node) -> None:
     for status, answer in answers.items():
         if not status.startswith("2"):
             continue
+        answer["description"] = SUCCESSES.get(status, answer["description"])
         if limited:
             answer.setdefault("headers", {}).update(_references("headers", LIMITED))
         if enveloped and "application/json" in answer.get("content", {}):

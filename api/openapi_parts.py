@@ -54,6 +54,8 @@ PROBLEMS = {
     "default": "Any other refusal",
 }
 
+SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted: Kafka has it"}
+
 # what an operation answers beside its usual success
 ALSO = {
     "send": {"200": "The outcome, when `Prefer: wait` asked for it and it was known in time"},
