@@ -20,7 +20,7 @@ def read_cursor(text: str | None) -> Any:
         return None
     try:
         return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise bad_cursor() from error
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.envelope import ok
 from api.openapi_parts import (
     ALSO,
     BODIES,
@@ -19,11 +20,13 @@ from api.openapi_parts import (
     DESCRIPTION,
     ENVELOPE,
     ENVELOPED_PROBLEM,
+    EXAMPLES,
     HEADERS,
     LEGACY_SCHEMES,
     LIMITED,
     PLAIN_PROBLEM,
     PROBLEMS,
+    SUCCESSES,
     TAGS,
     schemas_of_bodies,
 )
@@ -58,6 +61,8 @@ def document(app: FastAPI) -> Node:
         _join_legacy_headers(operation)
         _name_the_body(operation)
         _tell_answers(path, operation)
+    used = {tag for _, _, operation in operations(found) for tag in operation["tags"]}
+    found["tags"] = [tag for tag in TAGS if tag["name"] in used]
     return found
 
 
@@ -93,10 +98,13 @@ def _tell_answers(path: str, operation: Node) -> None:
     for status, answer in answers.items():
         if not status.startswith("2"):
             continue
+        answer["description"] = SUCCESSES.get(status, answer["description"])
         if limited:
             answer.setdefault("headers", {}).update(_references("headers", LIMITED))
         if enveloped and "application/json" in answer.get("content", {}):
             answer["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/Envelope"}
+            if (example := EXAMPLES.get(operation["operationId"])) is not None:
+                answer["content"]["application/json"]["example"] = ok(example)
     usual = next(iter(answers.values()))
     for status, description in ALSO.get(operation["operationId"], {}).items():
         answers[status] = {**usual, "description": description}

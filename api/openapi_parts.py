@@ -53,6 +53,8 @@ PROBLEMS = {
     "default": "Any other refusal",
 }
 
+SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted: Kafka has it"}
+
 # what an operation answers beside its usual success
 ALSO = {
     "send": {"200": "The outcome, when `Prefer: wait` asked for it and it was known in time"},
@@ -161,6 +163,36 @@ REQUESTS: dict[str, Node] = {
         },
     },
     "cancel": {"summary": "Take back what was sent under an id", "value": {"cancel": "order-42-shipped"}},
+}
+
+_ACCEPTED = {
+    "notification_id": "ntf_ozz5lqdjwhqlpbxxzbptdtrsoy",
+    "request_id": "order-42-shipped",
+    "environment": "dev",
+    "status": "ACCEPTED",
+    "position": {"topic": "notifications.dev.requests", "partition": 0, "offset": 41},
+}
+# what `data` holds of the answers people meet first
+EXAMPLES: dict[str, Any] = {
+    "send": _ACCEPTED,
+    "sendBatch": {"items": [{"index": 0, "status": 202, "data": _ACCEPTED, "replayed": False, "error": None}]},
+    "countUnread": {"unread": 3},
+    "createKey": {
+        "key_id": "dev7k3mhw2qv5xna4tz",
+        "environment": "dev",
+        "producer": "orders",
+        "name": "orders service",
+        "permissions": ["notifications:send"],
+        "limit_per_minute": 6000,
+        "created_at": "2026-12-01T12:00:00Z",
+        "created_by": "olga",
+        "expires_at": None,
+        "revoked_at": None,
+        "last_used_at": None,
+        "state": "live",
+        "secrets": [{"created_at": "2026-12-01T12:00:00Z", "until": None}],
+        "key": "crl_dev7k3mhw2qv5xna4tz_(52 characters, shown this once)",
+    },
 }
 
 _REQUEST = {"$ref": "#/components/schemas/NotificationRequest"}

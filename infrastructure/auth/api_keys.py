@@ -29,7 +29,7 @@ READ_S, WRITE_S = 2.0, 0.5
 REMEMBERED_KEYS = 10_000
 
 _NO_SECRET = "a" * 52
-_NO_HASH = "0" * 64
+_DECOYS = (SecretOfKey(hash="0" * 64, created_at=datetime(1970, 1, 1, tzinfo=UTC)),)
 
 
 class InvalidKey(Exception):
@@ -132,8 +132,7 @@ class KeyVerifier:
                 key = await self._keys.get(key_id)
         except TimeoutError as error:
             raise Unavailable("API keys cannot be read in time") from error
-        kept = key.secrets if key else (SecretOfKey(hash=_NO_HASH, created_at=now),)
-        matched = self._hash.find(key_id, secret, kept)
+        matched = self._hash.find(key_id, secret, key.secrets if key else _DECOYS)
         if key is None or matched is None or not is_ours:
             raise InvalidKey(f"{key_id}: unknown" if is_ours else "no key of this deployment")
         if key.counts_at(now) and matched.counts_at(now):

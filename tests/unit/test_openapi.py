@@ -10,9 +10,14 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from api.intake import read_request
+from api.batch import taken
+from api.intake import Acceptance, Submission, read_request
 from api.openapi import DOCUMENT, RENEW, as_text, document, operations
-from api.openapi_parts import REQUESTS, TAGS
+from api.openapi_parts import EXAMPLES, REQUESTS, TAGS
+from schemas.api_keys import ApiKey, SecretOfKey, described
+from schemas.events import Position
+from schemas.requests import NotificationRequest
+from tests.matrix import flat, routes_of
 from tests.product import an_app
 
 DIFFERENT_LINES = 40
@@ -37,10 +42,11 @@ def test_the_committed_document_is_the_one_the_code_makes(app: FastAPI) -> None:
 def test_every_operation_has_a_stable_name_a_tag_and_a_description(app: FastAPI, found: dict[str, Any]) -> None:
     unnamed = [
         route.path
-        for route in app.routes
+        for route in flat(app.routes)
         if isinstance(route, APIRoute) and route.include_in_schema and not route.operation_id
     ]
     assert not unnamed
+    assert {f"{method.upper()} {path}" for path, method, _ in operations(found)} <= set(routes_of(app))
     names = Counter(operation["operationId"] for _, _, operation in operations(found))
     assert all(re.fullmatch(r"[a-z]+([A-Z][a-z0-9]+)*", name) for name in names)
     assert max(names.values()) == 1
@@ -89,6 +95,23 @@ def test_the_legacy_headers_are_needed_together(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", REQUESTS)
 def test_every_example_of_a_request_is_one(name: str) -> None:
     assert read_request(json.dumps(REQUESTS[name]["value"]).encode())
+
+
+def test_the_examples_of_answers_have_the_members_of_answers() -> None:
+    submission = Submission(NotificationRequest(to=["ana"], message="Hi"), "dev", "orders", "order-42-shipped")
+    position = Position(topic="notifications.dev.requests", partition=0, offset=41)
+    acceptance = Acceptance(submission, position, replayed=False)
+    assert EXAMPLES["send"] == acceptance.described()
+    assert EXAMPLES["sendBatch"]["items"][0] == {"index": 0, **taken(acceptance)}
+
+
+def test_the_example_of_a_key_has_the_members_of_a_key() -> None:
+    shown = EXAMPLES["createKey"]
+    secret = SecretOfKey(hash="0" * 64, created_at=shown["created_at"])
+    key = ApiKey.model_validate(
+        {name: value for name, value in shown.items() if name not in ("key", "state", "secrets")} | {"secrets": (secret,)}
+    )
+    assert shown == described(key, key.created_at) | {"key": shown["key"]}
 
 
 def test_nothing_of_this_deployment_is_in_the_document(found: dict[str, Any]) -> None:

@@ -67,6 +67,13 @@ async def test_only_the_groups_asked_for_are_answered() -> None:
     assert [group["group"] for group in answer["data"]["groups"]] == ["stock", "mail"]
 
 
+async def test_a_key_sees_the_groups_of_its_own_environment_alone() -> None:
+    key = a_user("ops:read").model_copy(update={"environment": "test"})
+    async with a_client(a_watch("test.route", "dev.route", "testing"), key) as client:
+        answer = (await client.get("/api/v1/ops/lag")).json()
+    assert [group["group"] for group in answer["data"]["groups"]] == ["test.route"]
+
+
 async def test_whoever_lacks_the_permission_sees_nothing() -> None:
     async with a_client(a_watch("billing"), a_user("notifications:send")) as client:
         answer = await client.get("/api/v1/ops/lag")
