@@ -38,7 +38,10 @@ class Canceller:
         self._reporter = reporter
 
     async def carry_out(self, record: Received, notification: Notification, traceparent: str = "") -> None:
-        """Afterwards every planned delivery has been asked to stop, and the answers stand in the notification's row."""
+        """Afterwards every delivery of the plan's lines has been asked to stop, and the answers stand in its row.
+
+        An audience stops by itself: its walks and its deliveries read the mark before each step.
+        """
         lines = notification.plan.to_make
         answers = await asyncio.gather(*(self._stop(record, notification, line, traceparent) for line in lines))
         environment, notification_id = notification.environment, notification.notification_id
@@ -60,6 +63,7 @@ class Canceller:
             delivery_id=line.delivery_id,
             recipient=line.recipient,
             channel=line.channel,
+            shards=notification.plan.shards,
             traceparent=traceparent,
         )
         if line.channel == "in_app":
@@ -82,6 +86,7 @@ class Canceller:
             delivery_id=delivery.delivery_id,
             recipient=delivery.recipient,
             channel=delivery.channel,
+            shards=delivery.shards,
             state="CANCELLED",
             version=_WITHDRAWN,
             reason="cancelled" if withdrawal == "stopped" else "recalled",
@@ -99,6 +104,7 @@ class Canceller:
             reason=row.reason,
             recipient=row.recipient,
             channel=row.channel,
+            shards=row.shards,
             at=row.updated_at,
             version=row.version,
             origin=record.position,

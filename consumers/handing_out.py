@@ -10,9 +10,11 @@ from consumers.reporting import Reporter
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.ports import Outgoing, Publisher, Received
 from schemas import cloudevents, topics
+from schemas.audiences import ExpandRecord
 from schemas.deliveries import EVENT_OF, DeliveryRecord, State
 from schemas.events import Receipt, StatusEvent, Verdict
 from schemas.plan import Notification, PlannedDelivery
+from schemas.topics import Priority
 
 log = structlog.get_logger()
 
@@ -35,12 +37,13 @@ class HandingOut:
         log.info("notification.routed", deliveries=0 if expired else len(plan.to_make), skipped=len(plan.skips))
 
     async def tell(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
-        """Everything but the deliveries themselves."""
+        """Everything but the deliveries to the people named."""
         skips = (
             self._report(record, arrival, notification, now, line, "SKIPPED", line.skipped)
             for line in notification.plan.skips
         )
         await asyncio.gather(
+            self._expand(arrival, notification),
             self._report(record, arrival, notification, now),
             *skips,
             self.receipt(record, arrival, notification, "accepted"),
@@ -69,20 +72,23 @@ class HandingOut:
         await asyncio.gather(*reports)
 
     async def _deliver(self, arrival: Arrival, line: PlannedDelivery, notification: Notification) -> None:
-        delivery = DeliveryRecord(
-            environment=arrival.environment,
-            notification_id=notification.notification_id,
-            delivery_id=line.delivery_id,
-            recipient=line.recipient,
-            channel=line.channel,
-            priority=notification.plan.priority,
-            correlation_id=arrival.correlation_id,
-            traceparent=arrival.traceparent,
-        )
-        topic = topics.deliveries(arrival.environment, line.channel, notification.plan.priority)
-        value = delivery.model_dump_json(exclude_defaults=True).encode()
+        priority = notification.plan.priority
+        await self._publisher.publish(delivery_to(notification, line, priority, arrival.correlation_id, arrival.traceparent))
+
+    async def _expand(self, arrival: Arrival, notification: Notification) -> None:
+        """One record for each shard of the audience; also of a cancelled or expired one: its walks say so and end at once."""
+        audience = notification.plan.audience
         headers = {cloudevents.TRACEPARENT: arrival.traceparent, cloudevents.CORRELATION_ID: arrival.correlation_id}
-        await self._publisher.publish(Outgoing(topic, line.recipient, value, headers))
+        for shard in range(audience.shards if audience else 0):
+            walk = ExpandRecord(
+                environment=arrival.environment,
+                notification_id=notification.notification_id,
+                shard=shard,
+                correlation_id=arrival.correlation_id,
+                traceparent=arrival.traceparent,
+            )
+            value = walk.model_dump_json(exclude_defaults=True).encode()
+            await self._publisher.publish(Outgoing(topics.expand(arrival.environment), walk.key, value, headers))
 
     async def _report(
         self,
@@ -104,8 +110,37 @@ class HandingOut:
             reason=reason,
             recipient=line.recipient if line else None,
             channel=line.channel if line else None,
+            shards=notification.plan.shards,
             at=now,
             origin=record.position,
             unclaimed=line is not None,
         )
         await self._reporter.status(event, correlation_id=arrival.correlation_id, traceparent=arrival.traceparent)
+
+
+def delivery_to(
+    notification: Notification,
+    line: PlannedDelivery,
+    priority: Priority,
+    correlation_id: str,
+    traceparent: str,
+    *,
+    listed: bool = True,
+) -> Outgoing:
+    """The record that hands one line to its channel. Where the plan does not list the line, its endpoint travels along."""
+    delivery = DeliveryRecord(
+        environment=notification.environment,
+        notification_id=notification.notification_id,
+        delivery_id=line.delivery_id,
+        recipient=line.recipient,
+        channel=line.channel,
+        endpoint="" if listed else line.endpoint,
+        shards=notification.plan.shards,
+        priority=priority,
+        correlation_id=correlation_id,
+        traceparent=traceparent,
+    )
+    topic = topics.deliveries(notification.environment, line.channel, priority)
+    value = delivery.model_dump_json(exclude_defaults=True).encode()
+    headers = {cloudevents.TRACEPARENT: traceparent, cloudevents.CORRELATION_ID: correlation_id}
+    return Outgoing(topic, line.recipient, value, headers)

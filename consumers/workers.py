@@ -11,15 +11,20 @@ from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
 from consumers.leases import Leases
+from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.reporting import Reporter
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
 from infrastructure.channels import open_channels
+from infrastructure.kafka.backlog import LagBacklog
+from infrastructure.kafka.connection import connection
 from infrastructure.kafka.consumer import GroupConsumer
+from infrastructure.kafka.lag import open_lag_reader
 from infrastructure.kafka.sealing import SealingPublisher
 from infrastructure.ports import Channel, Handler
 from infrastructure.resources import Resources, seal_keys
@@ -48,7 +53,7 @@ class Named:
     worker: Worker
 
 
-NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "schedule", "bridge")
+NAMES = ("route", "expand", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "schedule", "bridge")
 
 
 def workers_of(name: str, resources: Resources) -> list[Named]:
@@ -95,9 +100,29 @@ def _handler(name: str, resources: Resources, channels: dict[str, Channel]) -> H
         planner = Planner(resources.catalogue, stores.contacts, stores.caps, resources.settings.delivery_policy)
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
         return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
+    if name == "expand":
+        return _expand(resources, reporter)
     if name == "persist":
         return Persist(stores.deliveries, resources.announcer, resources.publisher)
     return _deliver(name.removeprefix("deliver."), resources, reporter, channels)
+
+
+def _expand(resources: Resources, reporter: Reporter) -> Expand:
+    settings, stores = resources.settings, resources.stores
+    parameters = connection(settings)
+    return Expand(
+        stores.notifications,
+        stores.expansions,
+        stores.contacts,
+        stores.deliveries,
+        stores.timers,
+        Planner(resources.catalogue, stores.contacts, stores.caps, settings.delivery_policy),
+        resources.publisher,
+        reporter,
+        LagBacklog(lambda: open_lag_reader(parameters)),
+        timedelta(seconds=settings.delivery_deadline_s),
+        settings.bulk_backlog_max_s,
+    )
 
 
 def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: dict[str, Channel]) -> Deliver:
@@ -110,6 +135,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: d
             resources.publisher,
             reporter,
             longest,
+            Lines(stores.contacts),
             stores.inbox,
             resources.announcer,
         )
@@ -120,6 +146,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, channels: d
         resources.publisher,
         reporter,
         longest,
+        Lines(stores.contacts),
         Dispatcher(channels[channel], settings.provider_timeout_s),
         stores.deliveries,
         stores.timers,

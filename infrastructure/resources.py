@@ -12,6 +12,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
@@ -34,16 +35,18 @@ class Stores:
     timers: TimerStore
     contacts: ContactStore
     caps: CapStore
+    expansions: ExpansionStore
 
     @classmethod
-    def on(cls, dynamo: Dynamo) -> "Stores":
+    def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
         return cls(
             NotificationStore(dynamo),
             DeliveryStore(dynamo),
             InboxStore(dynamo),
             TimerStore(dynamo),
-            ContactStore(dynamo),
+            ContactStore(dynamo, audience_shards),
             CapStore(dynamo),
+            ExpansionStore(dynamo),
         )
 
 
@@ -82,7 +85,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         yield Resources(
             settings=settings,
             catalogue=catalogue,
-            stores=Stores.on(dynamo),
+            stores=Stores.on(dynamo, settings.audience_shards),
             publisher=publisher,
             entrance=Entrance(publisher, seal_keys(settings)[0]),
             redis=redis,

@@ -105,6 +105,10 @@ class Settings(BaseSettings):
     delivery_deadline_s: float = Field(default=72 * 3600, gt=0)
     delivery_policy: dict[Channel, Policy] = Field(default_factory=dict)
 
+    # audiences
+    audience_shards: int = Field(default=16, ge=1, le=256)
+    bulk_backlog_max_s: float = Field(default=10.0, gt=0)
+
     # workers
     worker_concurrency: int = Field(default=64, ge=1)
     drain_timeout_s: float = Field(default=20.0, gt=0)

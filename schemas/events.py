@@ -29,7 +29,7 @@ class Position(Record):
 class StatusEvent(Record):
     """One thing that happened to a notification or to one of its deliveries.
 
-    `unclaimed`: no claim has written the ledger's row, so persist does.
+    `unclaimed`: no claim has written the ledger's row, so persist does, in one of the plan's `shards`.
     """
 
     environment: Environment
@@ -40,6 +40,7 @@ class StatusEvent(Record):
     version: int = 1
     recipient: str | None = None
     channel: str | None = None
+    shards: int = 1
     state: State | None = None
     attempt: int = 0
     reason: str | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from schemas.audiences import Audience, ledger_shards
 from schemas.base import Record, UtcDatetime
 from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of
@@ -32,13 +33,25 @@ class PlannedDelivery(Record):
     skipped: str | None = None
 
 
+def skipping(lines: Iterable[PlannedDelivery], recipients: Collection[str], reason: str) -> tuple[PlannedDelivery, ...]:
+    """The same lines with every delivery to these recipients skipped."""
+    return tuple(
+        line.model_copy(update={"skipped": reason}) if line.recipient in recipients and not line.skipped else line
+        for line in lines
+    )
+
+
 class Plan(Record):
+    """What a request became. The people of its `audience` are no lines; `shards` is how many the ledger has for it all."""
+
     lines: tuple[PlannedDelivery, ...]
     type: str
     category: str
     template: str | None
     priority: Priority
     expires_at: UtcDatetime | None = None
+    audience: Audience | None = None
+    shards: int = 1
 
     @property
     def to_make(self) -> tuple[PlannedDelivery, ...]:
@@ -46,11 +59,7 @@ class Plan(Record):
 
     def without(self, recipients: Collection[str], reason: str) -> "Plan":
         """The same plan with every delivery to these recipients skipped."""
-        changed = tuple(
-            line.model_copy(update={"skipped": reason}) if line.recipient in recipients and not line.skipped else line
-            for line in self.lines
-        )
-        return self.model_copy(update={"lines": changed})
+        return self.model_copy(update={"lines": skipping(self.lines, recipients, reason)})
 
     @property
     def skips(self) -> tuple[PlannedDelivery, ...]:
@@ -107,23 +116,26 @@ class Recipient:
     email_endpoint: str = ""
     slack: str | None = None
 
-    def reachable_on(self, channel: Channel) -> tuple[str, str | None] | str:
-        """(endpoint, address) on that channel, or the reason why not."""
+    def endpoint_on(self, channel: Channel) -> str:
+        """The same whether or not there is an address at this moment: a skip and a delivery share one ledger row."""
+        return {"email": self.email_endpoint, "slack": self.slack or ""}.get(channel, "")
+
+    def address_on(self, channel: Channel) -> str | None:
+        return {"email": self.email, "slack": self.slack}.get(channel)
+
+    def unreachable_on(self, channel: Channel) -> str | None:
+        """Why there is no way to them on that channel, if so."""
         if channel == "in_app":
-            return ("", None) if self.person else "no_inbox"
-        if channel == "email":
-            return (self.email_endpoint, self.email) if self.email else "no_address"
-        return (self.slack, self.slack) if self.slack else "no_address"
+            return None if self.person else "no_inbox"
+        return None if self.address_on(channel) else "no_address"
 
 
 def people_named(request: NotificationRequest) -> tuple[str, ...]:
     return tuple(target.user for target in request.to if isinstance(target, PersonTarget))
 
 
-def recipients_of(
-    request: NotificationRequest, audience: Iterable[str], contacts: dict[str, Contact]
-) -> tuple[Recipient, ...]:
-    """Everybody a request names, each once; an address in the request overrides the contact's."""
+def recipients_of(request: NotificationRequest, contacts: Mapping[str, Contact]) -> tuple[Recipient, ...]:
+    """Everybody a request names one by one, each once; an address in the request overrides the contact's."""
     found: dict[str, Recipient] = {}
     for target in request.to:
         match target:
@@ -136,8 +148,6 @@ def recipients_of(
                 found.setdefault(f"slack:{name}", Recipient(f"slack:{name}", slack=name))
             case _:
                 continue
-    for user in audience:
-        found.setdefault(user, _person(user, None, contacts.get(user)))
     return tuple(found.values())
 
 
@@ -163,6 +173,7 @@ def make_plan(
     recipients: Sequence[Recipient],
     accepted_at: datetime,
     policies: Mapping[Channel, Policy],
+    audience: Audience | None = None,
 ) -> Plan:
     """Every delivery of a notification, or its skip with the reason; `policies` are the deployment's, per channel."""
     agreed: dict[Channel, Policy] = {**policies, **kind.policy}
@@ -183,15 +194,35 @@ def make_plan(
         template=template,
         priority=request.priority or kind.priority,
         expires_at=expires_at,
+        audience=audience,
+        shards=ledger_shards(audience),
+    )
+
+
+def audience_lines(
+    notification: Notification, people: Iterable[str], contacts: Mapping[str, Contact]
+) -> tuple[PlannedDelivery, ...]:
+    """What an audience's people get, or why not: the rule of `make_plan` for people whom the stored plan does not list."""
+    audience = notification.plan.audience
+    if audience is None:
+        return ()
+    return tuple(
+        _line(
+            notification.notification_id,
+            _person(person, None, contacts.get(person)),
+            channel,
+            notification.request,
+            audience.policies.get(channel, "at_least_once"),
+        )
+        for person in people
+        for channel in audience.channels
     )
 
 
 def _line(
     notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy
 ) -> PlannedDelivery:
-    reach = recipient.reachable_on(channel)
-    endpoint, address = ("", None) if isinstance(reach, str) else reach
-    skipped = reach if isinstance(reach, str) else None
+    skipped, endpoint = recipient.unreachable_on(channel), recipient.endpoint_on(channel)
     if request.channels is not None and channel not in request.channels:
         skipped = "channel_not_asked_for"
     return PlannedDelivery(
@@ -199,7 +230,7 @@ def _line(
         recipient=recipient.key,
         channel=channel,
         endpoint=endpoint,
-        address=address,
+        address=recipient.address_on(channel),
         policy=policy,
         skipped=skipped,
     )

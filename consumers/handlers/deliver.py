@@ -7,6 +7,7 @@ import structlog
 
 from consumers.burial import crash, put_away
 from consumers.handlers.content import content_of
+from consumers.lines import Lines
 from consumers.reporting import Reporter
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.metrics import DELIVERIES
@@ -31,12 +32,14 @@ class Deliver(ABC):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        lines: Lines,
     ) -> None:
         self._notifications = notifications
         self._catalogue = catalogue
         self._publisher = publisher
         self._reporter = reporter
         self._longest = longest
+        self._lines = lines
 
     async def handle(self, record: Received) -> None:
         try:
@@ -54,9 +57,9 @@ class Deliver(ABC):
             line = notification = None
             if delivery.environment == topics.environment_of(record.topic):
                 notification = await self._notifications.get(delivery.environment, delivery.notification_id)
-                line = notification.line(delivery.delivery_id) if notification else None
-            if notification is None or line is None or not _is_planned(record, delivery, notification, line):
-                # only route hands out deliveries; this one was written by somebody else
+                line = await self._lines.of(record.topic, delivery, notification) if notification else None
+            if notification is None or line is None:
+                # only route and expand hand out deliveries; this one was written by somebody else
                 await self._put_away(record, "not_planned")
                 return
             await self._act(record, delivery, notification, line)
@@ -108,6 +111,7 @@ class Deliver(ABC):
             version=row.version,
             recipient=row.recipient,
             channel=row.channel,
+            shards=row.shards,
             attempt=row.attempt,
             reason=row.reason,
             answer=row.answer,
@@ -134,12 +138,6 @@ class Deliver(ABC):
     async def _put_away(self, record: Received, reason: str) -> None:
         await put_away(self._publisher, record, reason)
         log.error("delivery.quarantined", reason=reason, at=str(record.position))
-
-
-def _is_planned(record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery) -> bool:
-    """A record says what its line of the plan says, and came over the topics of that line's channel."""
-    own_topics = topics.subscription(notification.environment, f"deliver.{line.channel}")
-    return record.topic in own_topics and (delivery.recipient, delivery.channel) == (line.recipient, line.channel)
 
 
 def now_utc() -> datetime:

@@ -12,6 +12,7 @@ import structlog
 
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
+from consumers.lines import Lines
 from consumers.reporting import Reporter
 from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
 from infrastructure.dynamo.notifications import NotificationStore
@@ -71,13 +72,14 @@ class DeliverExternal(Deliver):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        lines: Lines,
         sender: Sender,
         deliveries: DeliveryStore,
         timers: TimerStore,
         schedule: RetrySchedule,
         leases: Leases,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, lines)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers
@@ -127,7 +129,7 @@ class DeliverExternal(Deliver):
         known = after_look(doubtful, found, turn.terms, _moment())
         if known is not None:
             await self._record(turn, known)
-        row = await self._deliveries.get(held.environment, held.notification_id, held.delivery_id)
+        row = await self._deliveries.get(held.environment, held.notification_id, held.delivery_id, held.shard)
         return Settled(row or doubtful)
 
     async def _attempt(self, turn: Turn, claimed: Delivery, began: float) -> None:
@@ -138,6 +140,8 @@ class DeliverExternal(Deliver):
         stop = self.stopped(turn.notification, now_utc())
         if stop is not None:
             return given_up(claimed, *stop, now_utc())
+        if turn.line.skipped is not None:  # somebody of an audience, whose address is gone since
+            return given_up(claimed, "SKIPPED", turn.line.skipped, now_utc())
         if isinstance(turn.content, str):
             return given_up(claimed, "FAILED", turn.content, now_utc())
         if claimed.attempt > len(self._schedule.waits):  # taken over again and again: it may be what kills its workers

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from consumers.handlers.deliver import Deliver, now_utc
+from consumers.lines import Lines
 from consumers.reporting import Reporter
 from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
 from infrastructure.dynamo.notifications import NotificationStore
@@ -22,10 +23,11 @@ class DeliverInApp(Deliver):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        lines: Lines,
         inbox: InboxStore,
         announcer: Announcer,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, lines)
         self._inbox = inbox
         self._announcer = announcer
 
@@ -80,6 +82,7 @@ def _row(delivery: DeliveryRecord, now: datetime, state: State, reason: str | No
         delivery_id=delivery.delivery_id,
         recipient=delivery.recipient,
         channel=delivery.channel,
+        shards=delivery.shards,
         state=state,
         version=1,
         reason=reason,

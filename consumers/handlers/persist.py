@@ -40,6 +40,7 @@ def _unclaimed_row(event: StatusEvent) -> Delivery | None:
         delivery_id=event.delivery_id,
         recipient=event.recipient or "",
         channel=event.channel or "",
+        shards=event.shards,
         state=event.state,
         version=event.version,
         reason=event.reason,

@@ -1,6 +1,8 @@
 """The ledger: one row per delivery, moved only by conditional writes. The claim token fences attempts."""
 
+import asyncio
 import secrets
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +43,8 @@ class Settled:
 
 
 Claim = Won | Held | Waiting | Settled
+_SHARDS_AT_ONCE = 8
+_IDS = {"environment", "notification_id", "delivery_id", "recipient", "channel", "shards"}
 WAITING: frozenset[State] = frozenset({"RETRY", "PENDING"})
 
 
@@ -94,7 +98,7 @@ class DeliveryStore:
         late = outcome.history[-1].model_copy(update={"event": "late"})
         await self._dynamo.update(
             DELIVERIES.named(outcome.environment),
-            key_of(outcome.notification_id, outcome.delivery_id),
+            key_of(outcome),
             {},
             append={"history": [late.model_dump(mode="json", exclude_defaults=True)]},
         )
@@ -116,7 +120,7 @@ class DeliveryStore:
 
     async def record(self, delivery: Delivery) -> None:
         """Writes the row of a delivery that needs no claim (inbox, skips), unless as new a one is there."""
-        key = key_of(delivery.notification_id, delivery.delivery_id)
+        key = key_of(delivery)
         table = DELIVERIES.named(delivery.environment)
         found = await self._dynamo.get(table, key)
         if found is None:
@@ -126,17 +130,42 @@ class DeliveryStore:
             whole = delivery.model_copy(update={"history": history})
             await self._dynamo.put_soon(table, item_of(whole), DELIVERIES.key)
 
-    async def get(self, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:
+    async def record_if_absent(self, delivery: Delivery) -> Delivery:
+        """Writes a row that nobody may have written before; the first one wins and is returned."""
+        try:
+            await self._dynamo.put(DELIVERIES.named(delivery.environment), item_of(delivery), unless_exists="delivery_id")
+        except ConditionFailed as failed:
+            return read_row(failed.item)
+        return delivery
+
+    async def get(self, environment: str, notification_id: str, delivery_id: str, shard: int = 0) -> Delivery | None:
         """A consistent read, batched with the others of the moment."""
-        found = await self._dynamo.get(DELIVERIES.named(environment), key_of(notification_id, delivery_id))
+        key = {"shard_key": shard_key(notification_id, shard), "delivery_id": delivery_id}
+        found = await self._dynamo.get(DELIVERIES.named(environment), key)
         return read_row(found) if found else None
 
-    async def of(self, environment: str, notification_id: str) -> list[Delivery]:
-        """Every row of one notification, by a consistent query."""
-        rows = await self._dynamo.query(
-            DELIVERIES.named(environment), "shard_key = :shard", {":shard": shard_key(notification_id)}
-        )
-        return [read_row(row) for row in rows]
+    async def of(self, environment: str, notification_id: str, shards: int = 1) -> list[Delivery]:
+        """Every row of one notification, by consistent queries over the shards of its plan."""
+        table = DELIVERIES.named(environment)
+        keys = (shard_key(notification_id, shard) for shard in range(shards))
+        found = await asyncio.gather(*(self._dynamo.query(table, "shard_key = :shard", {":shard": key}) for key in keys))
+        return [read_row(row) for rows in found for row in rows]
+
+    async def counts(self, environment: str, notification_id: str, shards: int) -> Counter[State]:
+        """How many rows stand in each state. Exact and consistent, read in pages: memory does not grow with the audience."""
+        table, total = DELIVERIES.named(environment), Counter[State]()
+        permits = asyncio.Semaphore(_SHARDS_AT_ONCE)
+
+        async def count(shard: int) -> None:
+            async with permits:
+                pages = self._dynamo.pages(
+                    table, "shard_key = :shard", {":shard": shard_key(notification_id, shard)}, only=("state",)
+                )
+                async for page in pages:
+                    total.update(row["state"] for row in page)
+
+        await asyncio.gather(*(count(shard) for shard in range(shards)))
+        return total
 
     async def _claim(
         self, mine: Delivery, condition: str, values: Item, *, keep: tuple[str, ...] = (), count: tuple[str, ...] = ()
@@ -151,7 +180,7 @@ class DeliveryStore:
     async def _ask_to_stop(self, found: Delivery, now: datetime) -> Delivery:
         row = await self._dynamo.update(
             DELIVERIES.named(found.environment),
-            key_of(found.notification_id, found.delivery_id),
+            key_of(found),
             {"cancel_requested_at": iso(now)},
             condition="#state = :in_flight AND #token = :token",
             names={"#state": "state", "#token": "claim_token"},
@@ -174,7 +203,7 @@ def claimed(record: DeliveryRecord, now: datetime) -> Delivery:
 
 def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
     """A row of the delivery a record names."""
-    ids = record.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel"})
+    ids = record.model_dump(include=_IDS)
     return Delivery.model_validate(ids | {"updated_at": now} | fields)
 
 

@@ -13,6 +13,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.tables import create_tables
@@ -23,7 +24,15 @@ from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from tests.fakes.publisher import FakePublisher
-from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
+from tests.fakes.stores import (
+    FakeCaps,
+    FakeContacts,
+    FakeDeliveries,
+    FakeExpansions,
+    FakeInbox,
+    FakeNotifications,
+    FakeTimers,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Shelves:
     timers: TimerStore
     contacts: ContactStore
     caps: CapStore
+    expansions: ExpansionStore
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +65,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         TimerStore(dynamo),
         ContactStore(dynamo),
         CapStore(dynamo),
+        ExpansionStore(dynamo),
     )
 
 
@@ -79,7 +90,9 @@ def shelves(request: pytest.FixtureRequest) -> Shelves:
 
 def _shelves(request: pytest.FixtureRequest) -> Shelves:
     if request.param == "fake":
-        return Shelves(FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts(), FakeCaps())
+        return Shelves(
+            FakeNotifications(), FakeDeliveries(), FakeInbox(), FakeTimers(), FakeContacts(), FakeCaps(), FakeExpansions()
+        )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found
 

@@ -9,9 +9,11 @@ from consumers.cancelling import Canceller
 from consumers.dispatch import Dispatcher
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
 from consumers.leases import Leases
+from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
@@ -24,12 +26,14 @@ from schemas.requests import Channel
 from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
+from tests.fakes.backlog import FakeBacklog
 from tests.fakes.channel import RecordingChannel
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import (
     FakeCaps,
     FakeContacts,
     FakeDeliveries,
+    FakeExpansions,
     FakeInbox,
     FakeNotifications,
     FakeTimers,
@@ -44,6 +48,7 @@ CATALOGUE = Catalogue.of(
     [
         NotificationType(name="order.shipped", template="order-shipped", channels=("in_app", "email")),
         NotificationType(name="empty"),
+        NotificationType(name="alarm", priority="urgent"),
         NotificationType(name="nudge", caps=(Cap(max=2, window=timedelta(hours=1)),), channels=("in_app", "email")),
     ],
     [Template(name="order-shipped", title="Order {{ order }}", body="Order {{ order }} is on its way.")],
@@ -92,6 +97,8 @@ class Floor:
         self.timers = FakeTimers(self.outage)
         self.contacts = FakeContacts(self.outage)
         self.caps = FakeCaps(self.outage)
+        self.expansions = FakeExpansions(self.outage)
+        self.backlog = FakeBacklog()
         self.announcer = FakeAnnouncer()
         self.channel = RecordingChannel(*script)
         self.looks: list[ReadBack] = []
@@ -121,7 +128,14 @@ class Floor:
     def in_app(self) -> DeliverInApp:
         reporter = Reporter(self.publisher, "deliver.in_app")
         return DeliverInApp(
-            self.notifications, self.catalogue, self.publisher, reporter, LONGEST, self.inbox, self.announcer
+            self.notifications,
+            self.catalogue,
+            self.publisher,
+            reporter,
+            LONGEST,
+            Lines(self.contacts),
+            self.inbox,
+            self.announcer,
         )
 
     def external(self, *, provider_timeout_s: float = 5.0, schedule: RetrySchedule = SCHEDULE) -> DeliverExternal:
@@ -131,12 +145,34 @@ class Floor:
             self.publisher,
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
+            Lines(self.contacts),
             Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
             self.timers,
             schedule,
             self.leases,
         )
+
+    @property
+    def expand(self) -> Expand:
+        return Expand(
+            self.notifications,
+            self.expansions,
+            self.contacts,
+            self.deliveries,
+            self.timers,
+            Planner(self.catalogue, self.contacts, self.caps, self.policies),
+            self.publisher,
+            Reporter(self.publisher, "expand"),
+            self.backlog,
+            LONGEST,
+            10.0,
+        )
+
+    async def walks(self) -> None:
+        """Every shard of the audience that route handed over, one after the other."""
+        for record in self.handed_out("expand"):
+            await self.expand.handle(record)
 
     @property
     def persist(self) -> Persist:

@@ -1,0 +1,211 @@
+"""expand: walks one shard of an audience, page by page, from a cursor kept in a row of its own.
+
+A page is produced and its skips are written before the cursor moves, so a death in between repeats it: delivery ids are
+the same again, and deliver absorbs them. Whoever finds that somebody else has moved the cursor goes on from there.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from consumers.burial import crash, put_away
+from consumers.handing_out import delivery_to
+from consumers.planning import Planner
+from consumers.reporting import Reporter
+from infrastructure.dynamo.contacts import ContactStore
+from infrastructure.dynamo.deliveries import DeliveryStore, row_of
+from infrastructure.dynamo.expansions import ExpansionStore
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.timers import TimerStore
+from infrastructure.ports import Backlog, Publisher, Received
+from schemas import cloudevents, topics
+from schemas.audiences import PAGE, Audience, ExpandRecord, Progress, Stop
+from schemas.deliveries import DeliveryRecord, deadline
+from schemas.events import StatusEvent
+from schemas.plan import Notification, PlannedDelivery, people_named
+from schemas.timers import Timer
+
+log = structlog.get_logger()
+
+_PAGES_AT_ONCE = 4
+"""Over all shards of this process: what is in memory does not grow with the audience, nor with how many there are."""
+_PAUSE_S = 5.0
+
+
+class Expand:
+    def __init__(
+        self,
+        notifications: NotificationStore,
+        expansions: ExpansionStore,
+        contacts: ContactStore,
+        deliveries: DeliveryStore,
+        timers: TimerStore,
+        planner: Planner,
+        publisher: Publisher,
+        reporter: Reporter,
+        backlog: Backlog,
+        longest: timedelta,
+        backlog_max_s: float,
+    ) -> None:
+        self._notifications = notifications
+        self._expansions = expansions
+        self._contacts = contacts
+        self._deliveries = deliveries
+        self._timers = timers
+        self._planner = planner
+        self._publisher = publisher
+        self._reporter = reporter
+        self._backlog = backlog
+        self._longest = longest
+        self._backlog_max_s = backlog_max_s
+        self._pages = asyncio.Semaphore(_PAGES_AT_ONCE)
+
+    async def handle(self, record: Received) -> None:
+        try:
+            carried = ExpandRecord.model_validate_json(record.value or b"")
+        except ValueError:
+            await self._put_away(record, "unreadable")
+            return
+        with structlog.contextvars.bound_contextvars(
+            notification=carried.notification_id,
+            shard=carried.shard,
+            correlation_id=carried.correlation_id,
+            trace_id=cloudevents.trace_id(carried.traceparent),
+        ):
+            await self._walk(record, carried)
+
+    async def bury(self, record: Received, error: Exception) -> None:
+        await self._put_away(record, crash(error))
+
+    async def _walk(self, record: Received, carried: ExpandRecord) -> None:
+        """To the end of the shard, or until a timer holds what is left of it."""
+        progress = await self._expansions.get(carried.environment, carried.notification_id, carried.shard)
+        while not progress.done:
+            # read anew for each page: somebody may have cancelled
+            notification = await self._notifications.get(carried.environment, carried.notification_id)
+            audience = notification.plan.audience if notification else None
+            if notification is None or audience is None:
+                await self._put_away(record, "not_planned")
+                return
+            if (stop := self._stopped(notification, now := datetime.now(UTC))) is not None:
+                progress = await self._expansions.advance(progress, progress.ended(stop, now))
+            elif await self._is_behind(carried, audience):
+                await self._pause(carried, now)
+                return
+            else:
+                async with self._pages:
+                    page = await self._page(record, carried, notification, audience, progress)
+                progress = await self._expansions.advance(progress, progress.past(page))
+        log.info("audience.walked", members=progress.members, skipped=progress.skipped, stopped=progress.stopped)
+
+    def _stopped(self, notification: Notification, now: datetime) -> Stop | None:
+        if notification.cancelled_at is not None:
+            return "cancelled"
+        due_at = notification.request.send_at or notification.accepted_at
+        over = now >= deadline(due_at, notification.plan.expires_at, self._longest)
+        return "deadline_passed" if over else None
+
+    async def _is_behind(self, carried: ExpandRecord, audience: Audience) -> bool:
+        looks = (self._backlog.seconds(carried.environment, channel, audience.priority) for channel in audience.channels)
+        return max(await asyncio.gather(*looks)) > self._backlog_max_s
+
+    async def _pause(self, carried: ExpandRecord, now: datetime) -> None:
+        """The record comes back by itself; until then nothing of it is held here."""
+        timer = Timer(
+            environment=carried.environment,
+            timer_id=f"expand#{carried.key}",
+            due_at=now + timedelta(seconds=_PAUSE_S * random.uniform(0.8, 1.2)),  # noqa: S311 - spreads the shards
+            topic=topics.expand(carried.environment),
+            key=carried.key,
+            value=carried.model_dump_json(exclude_defaults=True),
+        )
+        await self._timers.put(timer)
+        log.info("audience.paused", until=timer.due_at.isoformat())
+
+    async def _page(
+        self, record: Received, carried: ExpandRecord, notification: Notification, audience: Audience, from_here: Progress
+    ) -> Progress:
+        """Hands out one page; returns what it counted and where it ends."""
+        people, last = await self._next_members(carried, audience, after=from_here.cursor)
+        named = set(people_named(notification.request))
+        lines = await self._planner.page(notification, [person for person in people if person not in named])
+        await asyncio.gather(*(self._hand_out(record, carried, notification, audience, line) for line in lines))
+        skipped = sum(line.skipped is not None for line in lines)
+        counted: dict[str, object] = {"members": len(people), "planned": len(lines) - skipped, "skipped": skipped}
+        ends: dict[str, object] = {"cursor": last or "", "done": last is None, "updated_at": datetime.now(UTC)}
+        return from_here.model_copy(update=counted | ends)
+
+    async def _next_members(
+        self, carried: ExpandRecord, audience: Audience, *, after: str
+    ) -> tuple[Sequence[str], str | None]:
+        """The next people of the shard who belong as of the cutoff, each once however many of the topics they are in.
+
+        All topics are read side by side in the order of names: the first names of the merged pages are complete. The
+        second part is the name to go on behind; None at the end.
+        """
+        reads = (
+            self._contacts.members(carried.environment, topic, carried.shard, after=after, limit=PAGE)
+            for topic in audience.topics
+        )
+        pages = await asyncio.gather(*reads)
+        since: dict[str, datetime] = {}
+        for member in (each for page in pages for each in page):
+            since[member.person] = min(since.get(member.person, member.since), member.since)
+        first = sorted(since)[:PAGE]
+        more = len(since) > PAGE or any(len(page) == PAGE for page in pages)
+        return [person for person in first if since[person] <= audience.cutoff], first[-1] if more else None
+
+    async def _hand_out(
+        self,
+        record: Received,
+        carried: ExpandRecord,
+        notification: Notification,
+        audience: Audience,
+        line: PlannedDelivery,
+    ) -> None:
+        if line.skipped is not None:
+            await self._skip(record, carried, notification, line)
+            return
+        outgoing = delivery_to(
+            notification, line, audience.priority, carried.correlation_id, carried.traceparent, listed=False
+        )
+        await self._publisher.publish(outgoing)
+
+    async def _skip(
+        self, record: Received, carried: ExpandRecord, notification: Notification, line: PlannedDelivery
+    ) -> None:
+        """A ledger row, put if absent: once skipped stays skipped, once handed out stays handed out."""
+        ids = DeliveryRecord(
+            environment=notification.environment,
+            notification_id=notification.notification_id,
+            delivery_id=line.delivery_id,
+            recipient=line.recipient,
+            channel=line.channel,
+            shards=notification.plan.shards,
+        )
+        skip = row_of(ids, datetime.now(UTC), state="SKIPPED", reason=line.skipped, version=1)
+        row = await self._deliveries.record_if_absent(skip.with_step(str(record.position)))
+        if row.state != "SKIPPED":
+            return
+        event = StatusEvent(
+            environment=row.environment,
+            notification_id=row.notification_id,
+            delivery_id=row.delivery_id,
+            event="skipped",
+            state=row.state,
+            reason=row.reason,
+            recipient=row.recipient,
+            channel=row.channel,
+            shards=row.shards,
+            at=row.updated_at,
+            version=row.version,
+            origin=record.position,
+        )
+        await self._reporter.status(event, correlation_id=carried.correlation_id, traceparent=carried.traceparent)
+
+    async def _put_away(self, record: Received, reason: str) -> None:
+        await put_away(self._publisher, record, reason)
+        log.error("expansion.quarantined", reason=reason, at=str(record.position))
