@@ -76,7 +76,7 @@ class HandingOut:
         await self._publisher.publish(delivery_to(notification, line, priority, arrival.correlation_id, arrival.traceparent))
 
     async def _expand(self, arrival: Arrival, notification: Notification) -> None:
-        """One record for each shard of the audience; also of a cancelled or expired one: its walks say so and end at once."""
+        """One record for each shard of the audience; of a cancelled or expired one too: its walks say so and end at once."""
         audience = notification.plan.audience
         headers = {cloudevents.TRACEPARENT: arrival.traceparent, cloudevents.CORRELATION_ID: arrival.correlation_id}
         for shard in range(audience.shards if audience else 0):

@@ -8,7 +8,7 @@ from typing import Literal
 from schemas.audiences import Audience, ledger_shards
 from schemas.base import Record, UtcDatetime
 from schemas.events import FieldError
-from schemas.ids import delivery_id, endpoint_of
+from schemas.ids import delivery_id, endpoint_of, shard_of
 from schemas.outcomes import Policy
 from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget
 from schemas.topics import Environment, Priority
@@ -31,6 +31,10 @@ class PlannedDelivery(Record):
     address: str | None = None
     policy: Policy = "at_least_once"
     skipped: str | None = None
+
+    def shard(self, shards: int) -> int:
+        """Which of the plan's ledger shards holds its row."""
+        return shard_of(self.recipient, shards)
 
 
 def skipping(lines: Iterable[PlannedDelivery], recipients: Collection[str], reason: str) -> tuple[PlannedDelivery, ...]:
