@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import httpx2
@@ -24,3 +24,9 @@ class Running:
             for sample in family.samples
             if sample.name == name
         }
+
+
+async def written(rows: AsyncIterator[dict[str, object]]) -> None:
+    """Each row as soon as it is known."""
+    async for row in rows:
+        print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
