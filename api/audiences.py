@@ -18,10 +18,12 @@ class Reached:
     audience: Audience
     walks: tuple[Progress, ...]
     in_ledger: Counter[str]
+    is_cancelled: bool
 
     @property
     def is_walked(self) -> bool:
-        return all(walk.done for walk in self.walks)
+        """To the end, and once it was cancelled also back."""
+        return all(walk.taken_back if self.is_cancelled else walk.done for walk in self.walks)
 
     def counts(self, listed: int) -> Counter[str]:
         """By state; PENDING is what was handed out and has no row yet. Exact once the audience is walked."""
@@ -51,7 +53,7 @@ async def reached(stores: Stores, notification: Notification) -> Reached | None:
     # the walks first: what they have counted by then can only have more rows afterwards
     walks = await stores.expansions.of(environment, notification.notification_id, audience.shards)
     in_ledger = await stores.deliveries.counts(environment, notification.notification_id, notification.plan.shards)
-    return Reached(audience, tuple(walks), Counter(in_ledger))
+    return Reached(audience, tuple(walks), Counter(in_ledger), notification.cancelled_at is not None)
 
 
 async def rows_shown(

@@ -1,6 +1,7 @@
 """Carries out a cancellation, delivery by delivery. Repeating it finds the same and changes nothing."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -40,7 +41,7 @@ class Canceller:
     async def carry_out(self, record: Received, notification: Notification, traceparent: str = "") -> None:
         """Afterwards every delivery of the plan's lines has been asked to stop, and the answers stand in its row.
 
-        An audience stops by itself: its walks and its deliveries read the mark before each step.
+        Its audience is asked by expand, which walks it once more.
         """
         lines = notification.plan.to_make
         answers = await asyncio.gather(*(self._stop(record, notification, line, traceparent) for line in lines))
@@ -48,6 +49,23 @@ class Canceller:
         await self._notifications.note_cancelled(environment, notification_id, answers)
         await self._announcer.outcome_known(environment, notification_id)
         log.info("notification.cancelled", answers=sorted(each.answer for each in answers))
+
+    async def take_back(
+        self, record: Received, notification: Notification, lines: Sequence[PlannedDelivery], traceparent: str
+    ) -> None:
+        """The same for some of an audience's deliveries; their answers stand in the ledger. What was skipped stays so."""
+        environment, notification_id, shards = (
+            notification.environment,
+            notification.notification_id,
+            notification.plan.shards,
+        )
+
+        async def stop(line: PlannedDelivery) -> None:
+            row = await self._deliveries.get(environment, notification_id, line.delivery_id, line.shard(shards))
+            if row is None or row.state != "SKIPPED":
+                await self._stop(record, notification, line, traceparent)
+
+        await asyncio.gather(*(stop(line) for line in lines))
 
     async def nothing_planned(self, environment: str, notification_id: str) -> None:
         """It came before the request, or before its time: route will find the mark."""

@@ -43,7 +43,7 @@ class HandingOut:
             for line in notification.plan.skips
         )
         await asyncio.gather(
-            self._expand(arrival, notification),
+            self.expand(notification, arrival.correlation_id, arrival.traceparent),
             self._report(record, arrival, notification, now),
             *skips,
             self.receipt(record, arrival, notification, "accepted"),
@@ -75,20 +75,20 @@ class HandingOut:
         priority = notification.plan.priority
         await self._publisher.publish(delivery_to(notification, line, priority, arrival.correlation_id, arrival.traceparent))
 
-    async def _expand(self, arrival: Arrival, notification: Notification) -> None:
+    async def expand(self, notification: Notification, correlation_id: str, traceparent: str) -> None:
         """One record for each shard of the audience; of a cancelled or expired one too: its walks say so and end at once."""
-        audience = notification.plan.audience
-        headers = {cloudevents.TRACEPARENT: arrival.traceparent, cloudevents.CORRELATION_ID: arrival.correlation_id}
+        audience, environment = notification.plan.audience, notification.environment
+        headers = {cloudevents.TRACEPARENT: traceparent, cloudevents.CORRELATION_ID: correlation_id}
         for shard in range(audience.shards if audience else 0):
             walk = ExpandRecord(
-                environment=arrival.environment,
+                environment=environment,
                 notification_id=notification.notification_id,
                 shard=shard,
-                correlation_id=arrival.correlation_id,
-                traceparent=arrival.traceparent,
+                correlation_id=correlation_id,
+                traceparent=traceparent,
             )
             value = walk.model_dump_json(exclude_defaults=True).encode()
-            await self._publisher.publish(Outgoing(topics.expand(arrival.environment), walk.key, value, headers))
+            await self._publisher.publish(Outgoing(topics.expand(environment), walk.key, value, headers))
 
     async def _report(
         self,

@@ -117,6 +117,7 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
         stores.deliveries,
         stores.timers,
         Planner(resources.catalogue, stores.contacts, stores.caps, settings.delivery_policy),
+        Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter),
         resources.publisher,
         reporter,
         LagBacklog(lambda: open_lag_reader(parameters)),

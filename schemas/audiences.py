@@ -51,7 +51,10 @@ class ExpandRecord(Record):
 
 
 class Progress(Record):
-    """How far one shard has been walked: everybody up to `cursor` is handed out or skipped, each page counted once."""
+    """How far one shard has been walked: everybody up to `cursor` is handed out or skipped, each page counted once.
+
+    Once it is cancelled, the way to `cursor` is walked again: everybody up to `taken_back_to` has been asked to stop.
+    """
 
     environment: Environment
     notification_id: str
@@ -63,6 +66,8 @@ class Progress(Record):
     skipped: int = 0
     done: bool = False
     stopped: Stop | None = None
+    taken_back_to: str = ""
+    taken_back: bool = False
     updated_at: UtcDatetime
 
     def past(self, page: "Progress") -> "Progress":
@@ -79,6 +84,9 @@ class Progress(Record):
 
     def ended(self, why: Stop, at: datetime) -> "Progress":
         return self.model_copy(update={"done": True, "stopped": why, "updated_at": at})
+
+    def taken_back_past(self, last: str, at: datetime, *, is_all: bool) -> "Progress":
+        return self.model_copy(update={"taken_back_to": last, "taken_back": is_all, "updated_at": at})
 
 
 def topics_named(request: NotificationRequest) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ import zlib
 
 import uuid_utils
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
 
 def _digest(*parts: str) -> str:
-    compact = json.dumps(["v1", *parts], separators=(",", ":"), ensure_ascii=False)
-    first = hashlib.sha256(compact.encode()).digest()[:16]
+    first = hashlib.sha256(_COMPACT.encode(["v1", *parts]).encode()).digest()[:16]
     return base64.b32encode(first).decode().rstrip("=").lower()
 
 

@@ -64,8 +64,9 @@ def _lines(status: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
         f"{status['notification_id']}  {status['status']}  {counts}".rstrip(),
         f"  request {status['request_id']} of {status['producer']}",
     ]
-    if "audience" in status:
-        lines.append("  audience: {members} people, {expanded} of {of_shards} shards walked".format(**status["audience"]))
+    if (audience := status.get("audience")) is not None:
+        walked = f"{audience['expanded']} of {audience['of_shards']} shards walked"
+        lines.append(f"  audience: {audience['members']} people, {walked}")
     lines += [_step(event) for event in events]
     lines += [f"  {error['pointer'] or '(request)'}: {error['detail']}" for error in status.get("errors", ())]
     if status.get("due_at"):

@@ -1,17 +1,20 @@
 """expand: walks one shard of an audience, page by page, from a cursor kept in a row of its own.
 
 A page is produced and its skips are written before the cursor moves, so a death in between repeats it: delivery ids are
-the same again, and deliver absorbs them. Whoever finds that somebody else has moved the cursor goes on from there.
+the same again, and deliver absorbs them. Whoever finds that somebody else has moved the cursor goes on from there. Once it
+is cancelled, a walk ends where it is, and goes the same way again to take back what it handed out.
 """
 
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from consumers.burial import crash, put_away
+from consumers.cancelling import Canceller
 from consumers.handing_out import delivery_to
 from consumers.planning import Planner
 from consumers.reporting import Reporter
@@ -25,7 +28,7 @@ from schemas import cloudevents, topics
 from schemas.audiences import PAGE, Audience, ExpandRecord, Progress, Stop
 from schemas.deliveries import DeliveryRecord, deadline
 from schemas.events import StatusEvent
-from schemas.plan import Notification, PlannedDelivery, people_named
+from schemas.plan import Notification, PlannedDelivery, audience_lines, people_named
 from schemas.timers import Timer
 
 log = structlog.get_logger()
@@ -33,6 +36,16 @@ log = structlog.get_logger()
 _PAGES_AT_ONCE = 4
 """Over all shards of this process: what is in memory does not grow with the audience, nor with how many there are."""
 _PAUSE_S = 5.0
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """One record on its way, and the notification as it was read for the step at hand."""
+
+    record: Received
+    carried: ExpandRecord
+    notification: Notification
+    audience: Audience
 
 
 class Expand:
@@ -44,6 +57,7 @@ class Expand:
         deliveries: DeliveryStore,
         timers: TimerStore,
         planner: Planner,
+        canceller: Canceller,
         publisher: Publisher,
         reporter: Reporter,
         backlog: Backlog,
@@ -56,6 +70,7 @@ class Expand:
         self._deliveries = deliveries
         self._timers = timers
         self._planner = planner
+        self._canceller = canceller
         self._publisher = publisher
         self._reporter = reporter
         self._backlog = backlog
@@ -83,23 +98,33 @@ class Expand:
     async def _walk(self, record: Received, carried: ExpandRecord) -> None:
         """To the end of the shard, or until a timer holds what is left of it."""
         progress = await self._expansions.get(carried.environment, carried.notification_id, carried.shard)
-        while not progress.done:
+        while True:
             # read anew for each page: somebody may have cancelled
             notification = await self._notifications.get(carried.environment, carried.notification_id)
             audience = notification.plan.audience if notification else None
             if notification is None or audience is None:
                 await self._put_away(record, "not_planned")
                 return
-            if (stop := self._stopped(notification, now := datetime.now(UTC))) is not None:
-                progress = await self._expansions.advance(progress, progress.ended(stop, now))
-            elif await self._is_behind(carried, audience):
-                await self._pause(carried, now)
+            after = await self._step(_Walk(record, carried, notification, audience), progress, datetime.now(UTC))
+            if after is None:
                 return
-            else:
-                async with self._pages:
-                    page = await self._page(record, carried, notification, audience, progress)
-                progress = await self._expansions.advance(progress, progress.past(page))
-        log.info("audience.walked", members=progress.members, skipped=progress.skipped, stopped=progress.stopped)
+            progress = after
+
+    async def _step(self, walk: _Walk, progress: Progress, now: datetime) -> Progress | None:
+        """Where the walk stands after its next page; None when there is no more to do, or not now."""
+        if progress.done:
+            if walk.notification.cancelled_at is not None and not progress.taken_back:
+                return await self._take_back(walk, progress)
+            log.info("audience.walked", members=progress.members, skipped=progress.skipped, stopped=progress.stopped)
+            return None
+        if (stop := self._stopped(walk.notification, now)) is not None:
+            return await self._expansions.advance(progress, progress.ended(stop, now))
+        if await self._is_behind(walk):
+            await self._pause(walk.carried, now)
+            return None
+        async with self._pages:
+            page = await self._page(walk, progress)
+        return await self._expansions.advance(progress, progress.past(page))
 
     def _stopped(self, notification: Notification, now: datetime) -> Stop | None:
         if notification.cancelled_at is not None:
@@ -108,8 +133,9 @@ class Expand:
         over = now >= deadline(due_at, notification.plan.expires_at, self._longest)
         return "deadline_passed" if over else None
 
-    async def _is_behind(self, carried: ExpandRecord, audience: Audience) -> bool:
-        looks = (self._backlog.seconds(carried.environment, channel, audience.priority) for channel in audience.channels)
+    async def _is_behind(self, walk: _Walk) -> bool:
+        environment, priority = walk.carried.environment, walk.audience.priority
+        looks = (self._backlog.seconds(environment, channel, priority) for channel in walk.audience.channels)
         return max(await asyncio.gather(*looks)) > self._backlog_max_s
 
     async def _pause(self, carried: ExpandRecord, now: datetime) -> None:
@@ -125,69 +151,67 @@ class Expand:
         await self._timers.put(timer)
         log.info("audience.paused", until=timer.due_at.isoformat())
 
-    async def _page(
-        self, record: Received, carried: ExpandRecord, notification: Notification, audience: Audience, from_here: Progress
-    ) -> Progress:
+    async def _page(self, walk: _Walk, progress: Progress) -> Progress:
         """Hands out one page; returns what it counted and where it ends."""
-        people, last = await self._next_members(carried, audience, after=from_here.cursor)
-        named = set(people_named(notification.request))
-        lines = await self._planner.page(notification, [person for person in people if person not in named])
-        await asyncio.gather(*(self._hand_out(record, carried, notification, audience, line) for line in lines))
+        people, last, more = await self._next_members(walk, after=progress.cursor)
+        lines = await self._planner.page(walk.notification, people)
+        await asyncio.gather(*(self._hand_out(walk, line) for line in lines))
         skipped = sum(line.skipped is not None for line in lines)
         counted: dict[str, object] = {"members": len(people), "planned": len(lines) - skipped, "skipped": skipped}
-        ends: dict[str, object] = {"cursor": last or "", "done": last is None, "updated_at": datetime.now(UTC)}
-        return from_here.model_copy(update=counted | ends)
+        ends: dict[str, object] = {"cursor": last, "done": not more, "updated_at": datetime.now(UTC)}
+        return progress.model_copy(update=counted | ends)
 
-    async def _next_members(
-        self, carried: ExpandRecord, audience: Audience, *, after: str
-    ) -> tuple[Sequence[str], str | None]:
-        """The next people of the shard who belong as of the cutoff, each once however many of the topics they are in.
+    async def _take_back(self, walk: _Walk, progress: Progress) -> Progress:
+        """Asks one page of what was handed out to stop, delivery by delivery; moves on once all have been asked."""
+        async with self._pages:
+            people, last, more = await self._next_members(walk, after=progress.taken_back_to)
+            lines = audience_lines(walk.notification, [person for person in people if person <= progress.cursor], {})
+            await self._canceller.take_back(walk.record, walk.notification, lines, walk.carried.traceparent)
+        is_all = not more or last >= progress.cursor
+        return await self._expansions.advance(progress, progress.taken_back_past(last, datetime.now(UTC), is_all=is_all))
 
-        All topics are read side by side in the order of names: the first names of the merged pages are complete. The
-        second part is the name to go on behind; None at the end.
+    async def _next_members(self, walk: _Walk, *, after: str) -> tuple[Sequence[str], str, bool]:
+        """The next people of the shard, each once however many of the topics they are in; the last name; is there more.
+
+        All topics are read side by side in the order of names: the first names of the merged pages are complete. Left
+        out is who came after the cutoff, and who is named: they have a line of their own.
         """
+        environment, shard = walk.carried.environment, walk.carried.shard
         reads = (
-            self._contacts.members(carried.environment, topic, carried.shard, after=after, limit=PAGE)
-            for topic in audience.topics
+            self._contacts.members(environment, topic, shard, after=after, limit=PAGE) for topic in walk.audience.topics
         )
         pages = await asyncio.gather(*reads)
         since: dict[str, datetime] = {}
         for member in (each for page in pages for each in page):
             since[member.person] = min(since.get(member.person, member.since), member.since)
         first = sorted(since)[:PAGE]
+        named = set(people_named(walk.notification.request))
         more = len(since) > PAGE or any(len(page) == PAGE for page in pages)
-        return [person for person in first if since[person] <= audience.cutoff], first[-1] if more else None
+        people = [person for person in first if since[person] <= walk.audience.cutoff and person not in named]
+        return people, first[-1] if first else after, more
 
-    async def _hand_out(
-        self,
-        record: Received,
-        carried: ExpandRecord,
-        notification: Notification,
-        audience: Audience,
-        line: PlannedDelivery,
-    ) -> None:
+    async def _hand_out(self, walk: _Walk, line: PlannedDelivery) -> None:
         if line.skipped is not None:
-            await self._skip(record, carried, notification, line)
+            await self._skip(walk, line)
             return
+        carried = walk.carried
         outgoing = delivery_to(
-            notification, line, audience.priority, carried.correlation_id, carried.traceparent, listed=False
+            walk.notification, line, walk.audience.priority, carried.correlation_id, carried.traceparent, listed=False
         )
         await self._publisher.publish(outgoing)
 
-    async def _skip(
-        self, record: Received, carried: ExpandRecord, notification: Notification, line: PlannedDelivery
-    ) -> None:
+    async def _skip(self, walk: _Walk, line: PlannedDelivery) -> None:
         """A ledger row, put if absent: once skipped stays skipped, once handed out stays handed out."""
         ids = DeliveryRecord(
-            environment=notification.environment,
-            notification_id=notification.notification_id,
+            environment=walk.notification.environment,
+            notification_id=walk.notification.notification_id,
             delivery_id=line.delivery_id,
             recipient=line.recipient,
             channel=line.channel,
-            shards=notification.plan.shards,
+            shards=walk.notification.plan.shards,
         )
         skip = row_of(ids, datetime.now(UTC), state="SKIPPED", reason=line.skipped, version=1)
-        row = await self._deliveries.record_if_absent(skip.with_step(str(record.position)))
+        row = await self._deliveries.record_if_absent(skip.with_step(str(walk.record.position)))
         if row.state != "SKIPPED":
             return
         event = StatusEvent(
@@ -202,8 +226,9 @@ class Expand:
             shards=row.shards,
             at=row.updated_at,
             version=row.version,
-            origin=record.position,
+            origin=walk.record.position,
         )
+        carried = walk.carried
         await self._reporter.status(event, correlation_id=carried.correlation_id, traceparent=carried.traceparent)
 
     async def _put_away(self, record: Received, reason: str) -> None:

@@ -155,6 +155,7 @@ class Floor:
 
     @property
     def expand(self) -> Expand:
+        reporter = Reporter(self.publisher, "expand")
         return Expand(
             self.notifications,
             self.expansions,
@@ -162,8 +163,9 @@ class Floor:
             self.deliveries,
             self.timers,
             Planner(self.catalogue, self.contacts, self.caps, self.policies),
+            Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
             self.publisher,
-            Reporter(self.publisher, "expand"),
+            reporter,
             self.backlog,
             LONGEST,
             10.0,

@@ -11,10 +11,11 @@ import pytest
 from infrastructure.ports import Outgoing, Received
 from schemas.audiences import EVERYONE, PAGE, ledger_shards, topics_named
 from schemas.ids import delivery_id, notification_id, shard_of
-from schemas.outcomes import Unavailable
+from schemas.outcomes import Retry, Unavailable
 from schemas.requests import NotificationRequest
 from tests.fakes.stores import FAKE_SHARDS
 from tests.unit.stories import Floor, a_request, as_read, now
+from tests.unit.test_cancel import a_cancellation
 
 NEWS = {"to": [{"topic": "news"}]}
 BULK = "in-app.bulk"
@@ -205,6 +206,65 @@ async def test_cancelled_in_the_middle_it_stops_at_the_next_page() -> None:
     for each in handed_out[:5]:
         await floor.in_app.handle(each)
     assert floor.inbox.items == {}, "what was handed out is stopped by deliver"
+
+
+async def a_cancelled_crowd(*, stored: int, size: int = 8) -> Floor:
+    """Everybody handed out, some of them stored, then cancelled and taken back."""
+    floor = await a_routed_crowd(size)
+    await floor.walks()
+    for record in floor.handed_out(BULK)[:stored]:
+        await floor.in_app.handle(record)
+    await floor.route.handle(a_cancellation())
+    await floor.walks()
+    return floor
+
+
+async def test_what_an_audience_has_in_its_inboxes_is_recalled_and_what_is_on_its_way_stopped() -> None:
+    floor = await a_cancelled_crowd(stored=5)
+    for record in floor.handed_out(BULK):
+        await floor.in_app.handle(record)
+    assert floor.inbox.items == {}
+    assert Counter(floor.inbox.withdrawn.values()) == {"recalled": 5, "stopped": 3}
+    for record in [as_read(sent) for sent in floor.publisher.on("notifications.dev.status")]:
+        await floor.persist.handle(record)
+    shards = floor.notification.plan.shards
+    assert await floor.deliveries.counts("dev", floor.notification.notification_id, shards) == {"CANCELLED": 8}
+    walks = await floor.expansions.of("dev", floor.notification.notification_id, FAKE_SHARDS)
+    assert [(walk.done, walk.taken_back) for walk in walks] == [(True, True)] * FAKE_SHARDS
+
+
+async def test_taking_back_goes_page_by_page_and_an_outage_in_it_is_gone_on_from() -> None:
+    size = 5 * PAGE
+    floor = await a_routed_crowd(size)
+    await floor.walks()
+    await floor.route.handle(a_cancellation())
+    floor.publisher.fail_next_after(PAGE + 10)
+    with pytest.raises(Unavailable):
+        await floor.walks()
+    await floor.walks()
+    assert {person for _, person, _ in floor.inbox.withdrawn} == set(a_crowd(size))
+
+
+async def test_only_those_who_were_handed_out_are_taken_back() -> None:
+    floor = await a_routed_crowd(6 * PAGE)
+    floor.backlog.before_look(2, floor.cancelled)
+    await floor.walks()
+    assert {person for _, person, _ in floor.inbox.withdrawn} == set(in_shard(a_crowd(6 * PAGE), 0)[: 2 * PAGE])
+
+
+async def test_what_was_skipped_stays_skipped_and_a_mail_that_waits_is_stopped() -> None:
+    floor = Floor(Retry("http_503"))
+    for person in ("ana", "ben"):
+        await floor.contacts.subscribe("dev", person, ("news",), now() - timedelta(hours=1))
+    await floor.knows("ana", "ana@x.io")
+    await floor.route.handle(a_request(NEWS | {"channels": ["email"]}))
+    await floor.walks()
+    [record] = floor.handed_out("email.bulk")
+    await floor.external().handle(record)
+    await floor.route.handle(a_cancellation())
+    await floor.walks()
+    states = {row.recipient: (row.state, row.reason) for row in floor.deliveries.rows.values()}
+    assert states == {"ana": ("CANCELLED", "cancelled"), "ben": ("SKIPPED", "no_address")}
 
 
 async def test_a_cancellation_that_came_first_is_said_by_every_shard() -> None:
