@@ -26,7 +26,10 @@ class Running:
         }
 
 
-async def written(rows: AsyncIterator[dict[str, object]]) -> None:
-    """Each row as soon as it is known."""
+async def written(rows: AsyncIterator[dict[str, object]]) -> list[dict[str, object]]:
+    """All of them, each printed as soon as it is known."""
+    found = []
     async for row in rows:
+        found.append(row)
         print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+    return found
