@@ -46,5 +46,5 @@ async def test_two_writes_of_one_row_take_two_calls_in_their_order() -> None:
     batches = Batches(calls.call)
     items = [a_key("same") | {"n": {"N": str(number)}} for number in range(2)]
     await asyncio.gather(*(batches.put("t", item, ("id",)) for item in items))
-    written: list[Any] = [asked["PutRequest"]["Item"] for request in calls.asked for asked in request]
+    written: list[Any] = [entry["PutRequest"]["Item"] for request in calls.asked for entry in list[Any](request)]
     assert (written, len(calls.asked)) == (items, 2)

@@ -371,6 +371,19 @@ async def test_caps_hold_for_an_audience_too() -> None:
     assert [(row.state, row.reason) for row in floor.deliveries.rows.values()] == [("SKIPPED", "capped")]
 
 
+async def test_who_was_left_out_of_an_inbox_by_a_cap_is_not_said_to_be_cancelled() -> None:
+    floor = await a_floor("ana")
+    for number in range(3):
+        body = {"type": "nudge", "message": "Hi", "channels": ["in_app"], "request_id": f"n-{number}"}
+        await floor.route.handle(a_request(NEWS | body))
+    await floor.walks()
+    for number in range(3):
+        await floor.route.handle(a_cancellation(f"n-{number}"))
+    await floor.walks()
+    assert len(floor.inbox.withdrawn) == 2
+    assert [(row.state, row.reason) for row in floor.deliveries.rows.values()] == [("SKIPPED", "capped")]
+
+
 async def test_a_record_that_is_no_shard_of_ours_is_put_away() -> None:
     floor = await a_routed_crowd(1, {"to": "ana"})
     nobody = {"environment": "dev", "notification_id": floor.notification.notification_id, "shard": 0}
