@@ -44,7 +44,8 @@ class Canceller:
         Its audience is asked by expand, which walks it once more.
         """
         lines = notification.plan.to_make
-        answers = await asyncio.gather(*(self._stop(record, notification, line, traceparent) for line in lines))
+        asked = await asyncio.gather(*(self._ask(record, notification, line, traceparent) for line in lines))
+        answers = [answer for _, answer in asked]
         environment, notification_id = notification.environment, notification.notification_id
         await self._notifications.note_cancelled(environment, notification_id, answers)
         await self._announcer.outcome_known(environment, notification_id)
@@ -63,7 +64,9 @@ class Canceller:
         async def stop(line: PlannedDelivery) -> None:
             row = await self._deliveries.get(environment, notification_id, line.delivery_id, line.shard(shards))
             if row is None or row.state != "SKIPPED":
-                await self._stop(record, notification, line, traceparent)
+                row, _ = await self._ask(record, notification, line, traceparent)
+                if line.channel == "in_app":  # at once, not when persist has read of it: the counts are final afterwards
+                    await self._deliveries.record(row.with_step(str(record.position)))
 
         await asyncio.gather(*(stop(line) for line in lines))
 
@@ -72,9 +75,10 @@ class Canceller:
         await self._notifications.note_nothing_planned(environment, notification_id)
         await self._announcer.outcome_known(environment, notification_id)
 
-    async def _stop(
+    async def _ask(
         self, record: Received, notification: Notification, line: PlannedDelivery, traceparent: str
-    ) -> CancelledDelivery:
+    ) -> tuple[Delivery, CancelledDelivery]:
+        """One delivery to stop: its row as it then stands, and what that means."""
         delivery = DeliveryRecord(
             environment=notification.environment,
             notification_id=notification.notification_id,
@@ -91,7 +95,7 @@ class Canceller:
             answer = answer_of(row)
         if row.state == "CANCELLED":
             await self._report(record, row, traceparent)
-        return answer
+        return row, answer
 
     async def _withdraw(self, delivery: DeliveryRecord) -> tuple[Delivery, CancelledDelivery]:
         now = datetime.now(UTC)

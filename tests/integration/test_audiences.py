@@ -230,7 +230,10 @@ async def test_whoever_sent_it_sees_how_far_it_is_and_who_got_it_sees_their_own(
         assert (own["counts"], "audience" in own) == ({}, False)
 
         cancelled = await olga.post(f"{SEND}/{notification}/cancel")
-        assert cancelled.status_code == 200, cancelled.text
+        assert cancelled.status_code == 202, cancelled.text
         told = cancelled.json()["data"]
         assert [each["answer"] for each in told["deliveries"]] == ["recalled"]
-        assert (told["status"], told["audience"]["members"]) == ("CANCELLED", len(people))
+        assert (told["status"], told["audience"]["members"]) == ("CANCELLING", len(people))
+        found = await eventually(settled)
+        assert found["counts"] == {"CANCELLED": len(people) + 1}
+    assert body["message"] not in {item["message"] for item in (await ben.get(f"{SEND}/")).json()["data"]}

@@ -225,10 +225,11 @@ async def test_what_an_audience_has_in_its_inboxes_is_recalled_and_what_is_on_it
         await floor.in_app.handle(record)
     assert floor.inbox.items == {}
     assert Counter(floor.inbox.withdrawn.values()) == {"recalled": 5, "stopped": 3}
+    notification, shards = floor.notification.notification_id, floor.notification.plan.shards
+    assert await floor.deliveries.counts("dev", notification, shards) == {"CANCELLED": 8}, "before persist has read of it"
     for record in [as_read(sent) for sent in floor.publisher.on("notifications.dev.status")]:
         await floor.persist.handle(record)
-    shards = floor.notification.plan.shards
-    assert await floor.deliveries.counts("dev", floor.notification.notification_id, shards) == {"CANCELLED": 8}
+    assert await floor.deliveries.counts("dev", notification, shards) == {"CANCELLED": 8}
     walks = await floor.expansions.of("dev", floor.notification.notification_id, FAKE_SHARDS)
     assert [(walk.done, walk.taken_back) for walk in walks] == [(True, True)] * FAKE_SHARDS
 
