@@ -5,8 +5,10 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from infrastructure.dynamo.contacts import Member
+from infrastructure.dynamo.client import open_dynamo
+from infrastructure.dynamo.contacts import ContactStore, Member
 from infrastructure.dynamo.deliveries import row_of
+from infrastructure.settings import Settings
 from schemas.audiences import Progress
 from schemas.deliveries import DeliveryRecord
 from schemas.ids import shard_of
@@ -52,6 +54,12 @@ async def test_who_subscribes_again_has_belonged_since_the_first_time(shelves: S
     later = NOON + timedelta(hours=2)
     await shelves.contacts.subscribe("dev", ana, (topic,), later)
     assert await shelves.contacts.members("dev", topic, shard, after="", limit=9) == [Member(ana, later)]
+
+
+async def test_an_environment_keeps_the_shard_count_it_began_with(settings: Settings) -> None:
+    async with open_dynamo(settings) as dynamo:
+        counts = await asyncio.gather(*(ContactStore(dynamo, wish).shards("test") for wish in (3, 5, 8, 13)))
+        assert {*counts, await ContactStore(dynamo, 21).shards("test")} == {counts[0]}
 
 
 async def test_a_walk_begins_once_and_moves_only_from_where_it_was_seen(racing_shelves: Shelves, unique: Unique) -> None:
