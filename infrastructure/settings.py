@@ -123,6 +123,11 @@ class Settings(BaseSettings):
     # preferences
     mandatory_categories: CommaSeparated = ("security",)
 
+    # fairness
+    producer_quota_per_minute: int = Field(default=60_000, ge=1, le=10_000_000)
+    producer_urgent_quota_per_minute: int = Field(default=6_000, ge=1, le=10_000_000)
+    producer_quotas: dict[str, Annotated[int, Field(ge=1, le=10_000_000)]] = Field(default_factory=dict)
+
     # audiences
     closed_topics: CommaSeparated = ()
     audience_shards: int = Field(default=16, ge=1, le=256)
