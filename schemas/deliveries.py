@@ -9,10 +9,28 @@ from schemas.topics import Environment, Priority
 
 State = Literal["PENDING", "IN_FLIGHT", "RETRY", "SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"]
 StatusName = Literal[
-    "routed", "scheduled", "sent", "skipped", "retrying", "failed", "expired", "cancelled", "unknown", "redriven", "late"
+    "routed",
+    "scheduled",
+    "sent",
+    "skipped",
+    "retrying",
+    "held",
+    "failed",
+    "expired",
+    "cancelled",
+    "unknown",
+    "redriven",
+    "released",
+    "late",
 ]
 ENDED: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"})
 """Nothing more is tried by itself. UNKNOWN is settled by what the provider tells later, or by a person."""
+
+
+HOLDS = frozenset({"quiet_hours", "scheduled", "capped"})
+"""What a delivery may rest for without anything having failed; a reason says it first, details follow a colon."""
+HELD: Literal["held"] = "held"
+RELEASED: Literal["released"] = "released"
 
 
 class DeliveryRecord(Record):
@@ -74,7 +92,8 @@ EVENT_OF: dict[State, StatusName] = {
 class Delivery(Record):
     """A row of the ledger. Its history lives in it: a step costs no write of its own.
 
-    `attempt` counts from 0. `doubtful`: an attempt may have reached the provider without our hearing of it.
+    `attempt` counts from 0. `doubtful`: an attempt may have reached the provider without our hearing of it. `released`:
+    an operator said that nothing is to hold it any more.
     """
 
     environment: Environment
@@ -89,6 +108,7 @@ class Delivery(Record):
     version: int = 0
     claim_token: str | None = None
     doubtful: bool = False
+    released: bool = False
     cancel_requested_at: UtcDatetime | None = None
     reason: str | None = None
     provider: str | None = None
@@ -102,10 +122,19 @@ class Delivery(Record):
     def shard(self) -> int:
         return shard_of(self.recipient, self.shards)
 
+    @property
+    def held(self) -> bool:
+        """It waits for its time, not for another attempt."""
+        return self.state == "RETRY" and (self.reason or "").partition(":")[0] in HOLDS
+
+    @property
+    def event(self) -> StatusName:
+        return HELD if self.held else EVENT_OF[self.state]
+
     def with_step(self, origin: str) -> "Delivery":
         """The row as it is to be written, with what just happened as the last line of its history."""
         step = Step(
-            event=EVENT_OF[self.state],
+            event=self.event,
             at=self.updated_at,
             attempt=self.attempt,
             reason=self.reason,
