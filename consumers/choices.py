@@ -58,6 +58,9 @@ class Choices:
         """Read consistently, in one batch with whatever else is read at this moment."""
         return NOTHING_CHOSEN if delivery.bare else await self._store.get(delivery.environment, delivery.recipient)
 
+    async def of_person(self, environment: Environment | str, person: str) -> Preferences:
+        return await self._store.get(environment, person)
+
     def refusal(self, chosen: Preferences, notification: Notification, line: PlannedDelivery, now: datetime) -> str | None:
         """Why this delivery is not wanted any more, if so."""
         at = self._situation(chosen, notification, line, now)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from consumers.arrivals import Arrival
 from consumers.choices import Choices
+from consumers.clocks import Clocks
 from consumers.quotas import Quotas
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.contacts import ContactStore
@@ -27,6 +28,7 @@ from schemas.plan import (
     skipping,
 )
 from schemas.requests import Channel
+from schemas.schedules import first_moment
 
 
 class Refused(ValueError):
@@ -49,6 +51,7 @@ class Planner:
         policies: Mapping[Channel, Policy],
         choices: Choices,
         quotas: Quotas,
+        clocks: Clocks,
     ) -> None:
         self._catalogue = catalogue
         self._contacts = contacts
@@ -56,6 +59,7 @@ class Planner:
         self._policies = policies
         self._choices = choices
         self._quotas = quotas
+        self._clocks = clocks
 
     async def plan(self, arrival: Arrival) -> Plan:
         """Raises `Refused` when the request names what is not there."""
@@ -67,7 +71,7 @@ class Planner:
         environment, people = arrival.environment, people_named(request)
         channels, category = request.channels or kind.channels, request.category or kind.category
         shards = await self._contacts.shards(environment)
-        cutoff = max(arrival.accepted_at, request.send_at or arrival.accepted_at)
+        cutoff = max(arrival.accepted_at, first_moment(request.send_at or arrival.accepted_at))
         audience = audience_of(request, kind, cutoff, shards, self._policies)
         contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
             self._known(environment, people, channels), self._choices.of_many(environment, people, category)
@@ -83,7 +87,8 @@ class Planner:
         over = await self._over_their_caps(
             environment, lines, plan.type, kind.caps, arrival.notification_id, arrival.accepted_at
         )
-        plan = plan.with_lines(skipping(lines, over, "capped"))
+        lines = await self._clocks.all_timed(environment, skipping(lines, over, "capped"), request.send_at)
+        plan = plan.with_lines(lines)
         return await self._quotas.applied(environment, arrival.producer, plan)
 
     async def page(self, notification: Notification, people: Sequence[str]) -> tuple[PlannedDelivery, ...]:

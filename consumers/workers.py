@@ -8,6 +8,7 @@ from typing import Protocol
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
+from consumers.clocks import Clocks
 from consumers.dispatch import Dispatcher
 from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
@@ -17,6 +18,7 @@ from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.preferences import ApplyPreferences
 from consumers.handlers.route import Route
+from consumers.holding import Holding
 from consumers.leases import Leases
 from consumers.lines import Lines
 from consumers.planning import Planner
@@ -24,6 +26,7 @@ from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
+from consumers.waits import Waits
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.backlog import LagBacklog
 from infrastructure.kafka.connection import connection
@@ -153,7 +156,23 @@ def _choices(resources: Resources) -> Choices:
 def _planner(resources: Resources) -> Planner:
     settings, stores = resources.settings, resources.stores
     quotas = Quotas(RateLimiter(resources.redis), QuotaRules.of(settings))
-    return Planner(resources.catalogue, stores.contacts, stores.caps, settings.delivery_policy, _choices(resources), quotas)
+    return Planner(
+        resources.catalogue,
+        stores.contacts,
+        stores.caps,
+        settings.delivery_policy,
+        _choices(resources),
+        quotas,
+        _clocks(resources),
+    )
+
+
+def _clocks(resources: Resources) -> Clocks:
+    return Clocks(resources.stores.contacts, _choices(resources), resources.settings.default_time_zone)
+
+
+def _waits(resources: Resources) -> Waits:
+    return Waits(_clocks(resources), _choices(resources))
 
 
 def _expand(resources: Resources, reporter: Reporter) -> Expand:
@@ -187,6 +206,8 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             longest,
             Lines(stores.contacts),
             _choices(resources),
+            _waits(resources),
+            Holding(stores.deliveries, stores.timers),
             stores.inbox,
             resources.announcer,
         )
@@ -199,6 +220,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         longest,
         Lines(stores.contacts),
         _choices(resources),
+        _waits(resources),
         dispatcher,
         stores.deliveries,
         stores.timers,

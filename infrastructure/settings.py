@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from schemas.outcomes import Policy
+from schemas.quiet_hours import ZoneName
 from schemas.requests import Channel
 from schemas.topics import Environment
 
@@ -127,6 +128,9 @@ class Settings(BaseSettings):
     producer_quota_per_minute: int = Field(default=60_000, ge=1, le=10_000_000)
     producer_urgent_quota_per_minute: int = Field(default=6_000, ge=1, le=10_000_000)
     producer_quotas: dict[str, Annotated[int, Field(ge=1, le=10_000_000)]] = Field(default_factory=dict)
+
+    # what waits
+    default_time_zone: ZoneName = "UTC"
 
     # audiences
     closed_topics: CommaSeparated = ()

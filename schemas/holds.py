@@ -1,8 +1,17 @@
 """Deliveries that rest until their time comes: why, and what an operator's release makes of one. Pure."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.deliveries import RELEASED, Delivery, Step
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why a delivery does not go out now, and when to ask again."""
+
+    reason: str
+    until: datetime
 
 
 def released(row: Delivery, by: str, now: datetime) -> Delivery:

@@ -2,17 +2,19 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from schemas.audiences import Audience, ledger_shards
 from schemas.base import Record, UtcDatetime
-from schemas.deliveries import DeliveryRecord
+from schemas.deliveries import DeliveryRecord, deadline
+from schemas.durations import Duration
 from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of, shard_of
 from schemas.outcomes import Policy
 from schemas.preferences import About
 from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
+from schemas.schedules import is_wall_clock, last_moment
 from schemas.topics import Environment, Priority
 from schemas.types import NotificationType
 
@@ -35,6 +37,7 @@ class PlannedDelivery(Record):
     skipped: str | None = None
     bare: bool = False  # an address without a person: nobody there has preferences
     chosen: int = 0  # the version of the person's preferences that was consulted
+    due_at: UtcDatetime | None = None  # when it was asked for, on this person's clock
 
     def shard(self, shards: int) -> int:
         """Which of the plan's ledger shards holds its row."""
@@ -59,8 +62,13 @@ class Plan(Record):
     priority: Priority
     moved_from: Priority | None = None  # what was asked for, where the producer is over its quota
     expires_at: UtcDatetime | None = None
+    expires_after: Duration | None = None  # of a time on each person's clock: after it was due there
     audience: Audience | None = None
     shards: int = 1
+
+    def deadline(self, due_at: datetime, longest: timedelta) -> datetime:
+        """When what was due then is given up."""
+        return deadline(due_at, self.expires_at, self.expires_after or longest)
 
     @property
     def to_make(self) -> tuple[PlannedDelivery, ...]:
@@ -117,6 +125,11 @@ class Notification(Record):
             traceparent=traceparent,
         )
 
+    @property
+    def due_at(self) -> datetime:
+        """When the last of it is due, if nothing holds it."""
+        return last_moment(self.request.send_at) if self.request.send_at else self.accepted_at
+
     def line(self, wanted: str) -> PlannedDelivery | None:
         return next((line for line in self.plan.lines if line.delivery_id == wanted), None)
 
@@ -140,6 +153,7 @@ class Contact(Record):
     email: str | None = None
     email_verified: bool = False
     name: str | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -220,9 +234,12 @@ def make_plan(
     ]
     if len(lines) > MAX_PLANNED:
         raise TooManyDeliveries(f"{len(lines)} deliveries planned; one request may have {MAX_PLANNED}")
-    expires_at = request.expires_at
+    expires_at, expires_after = request.expires_at, None
     if expires_at is None and kind.expires_after is not None:
-        expires_at = (request.send_at or accepted_at) + kind.expires_after
+        if request.send_at is not None and is_wall_clock(request.send_at):
+            expires_after = kind.expires_after
+        else:
+            expires_at = (request.send_at or accepted_at) + kind.expires_after
     return Plan(
         lines=tuple(lines),
         type=kind.pinned,
@@ -230,6 +247,7 @@ def make_plan(
         template=template,
         priority=request.priority or kind.priority,
         expires_at=expires_at,
+        expires_after=expires_after,
         audience=audience,
         shards=ledger_shards(audience),
     )

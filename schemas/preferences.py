@@ -37,6 +37,12 @@ class Preferences(Record):
     choices: tuple[Choice, ...] = ()
     muted_until: UtcDatetime | None = None
     quiet_hours: QuietHours | None = None
+    zone: str | None = None
+
+    @property
+    def zone_name(self) -> str | None:
+        """Where they live, as far as they have said."""
+        return self.zone or (self.quiet_hours.zone if self.quiet_hours else None)
 
     def choice(self, level: Level, name: str, channel: str) -> Choice | None:
         """What holds for this name: the choice for just this channel before the one for every channel."""

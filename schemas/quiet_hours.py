@@ -87,10 +87,10 @@ def _windows_around(moment: datetime, quiet: QuietHours, zone: ZoneInfo) -> Iter
     for days in range(-2, 2):
         begins = today + days * _DAY
         ends = begins if quiet.start < quiet.end else begins + _DAY
-        yield _instant(begins, quiet.start, zone, fold=0), _instant(ends, quiet.end, zone, fold=1)
+        yield moment_when(begins, quiet.start, zone, fold=0), moment_when(ends, quiet.end, zone, fold=1)
 
 
-def _instant(day: date, at: time, zone: ZoneInfo, *, fold: int) -> datetime:
+def moment_when(day: date, at: time, zone: ZoneInfo, *, fold: int) -> datetime:
     """The first (fold 0) or last (fold 1) moment when the clock says so; where it never does, the moment it jumps."""
     wall = datetime.combine(day, at)
     moment = wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)

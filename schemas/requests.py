@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from schemas.base import UtcDatetime, Value
+from schemas.schedules import SendAt
 from schemas.topics import Environment, Priority
 
 MAX_REQUEST_BYTES = 256 * 1024
@@ -131,7 +132,7 @@ class NotificationRequest(Value):
     category: Slug | None = None
     channels: tuple[Channel, ...] | None = Field(default=None, min_length=1, max_length=len(CHANNELS))
     priority: Priority | None = None
-    send_at: UtcDatetime | None = None
+    send_at: SendAt | None = None
     expires_at: UtcDatetime | None = None
     request_id: RequestId | None = None
     environment: Environment | None = None

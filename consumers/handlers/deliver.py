@@ -10,6 +10,7 @@ from consumers.burial import crash, put_away
 from consumers.choices import NOTHING_CHOSEN, Choices
 from consumers.handlers.content import content_of
 from consumers.lines import Lines
+from consumers.waits import Waits
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import DELIVERIES
@@ -17,7 +18,7 @@ from infrastructure.ports import Content, Publisher, Received
 from infrastructure.rendering import CannotRender
 from schemas import cloudevents, topics
 from schemas.catalogue import Catalogue, UnknownName
-from schemas.deliveries import Delivery, DeliveryRecord, State, deadline
+from schemas.deliveries import Delivery, DeliveryRecord, State
 from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery
 from schemas.preferences import Preferences
@@ -37,6 +38,7 @@ class Deliver(ABC):
         longest: timedelta,
         lines: Lines,
         choices: Choices,
+        waits: Waits,
     ) -> None:
         self._notifications = notifications
         self._catalogue = catalogue
@@ -45,6 +47,7 @@ class Deliver(ABC):
         self._longest = longest
         self._lines = lines
         self._choices = choices
+        self._waits = waits
 
     async def handle(self, record: Received) -> None:
         try:
@@ -70,6 +73,7 @@ class Deliver(ABC):
                 # only route and expand hand out deliveries; this one was written by somebody else
                 await self._put_away(record, "not_planned")
                 return
+            line = await self._waits.timed(notification, line, chosen)
             await self._act(record, delivery, notification, line, chosen)
 
     async def bury(self, record: Received, error: Exception) -> None:
@@ -81,9 +85,8 @@ class Deliver(ABC):
             return
         await self._give_up(record, delivery, crash(error))
 
-    def deadline_of(self, notification: Notification) -> datetime:
-        due_at = notification.request.send_at or notification.accepted_at
-        return deadline(due_at, notification.plan.expires_at, self._longest)
+    def deadline_of(self, notification: Notification, line: PlannedDelivery) -> datetime:
+        return notification.plan.deadline(line.due_at or notification.accepted_at, self._longest)
 
     def stopped(
         self, notification: Notification, line: PlannedDelivery, chosen: Preferences, now: datetime
@@ -91,7 +94,7 @@ class Deliver(ABC):
         """Why this delivery is not to be attempted any more, if so."""
         if notification.cancelled_at is not None:
             return "CANCELLED", "cancelled"
-        if now >= self.deadline_of(notification):
+        if now >= self.deadline_of(notification, line):
             return "EXPIRED", "deadline_passed"
         if line.skipped is not None:  # somebody of an audience, whose address is gone since
             return "SKIPPED", line.skipped

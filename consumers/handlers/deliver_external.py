@@ -14,6 +14,7 @@ from consumers.choices import Choices
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
 from consumers.lines import Lines
+from consumers.waits import Waits
 from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
@@ -25,7 +26,7 @@ from schemas.consequences import Moment, Terms, after_attempt, after_look, given
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.outcomes import Deferred, Outcome, Unavailable
 from schemas.plan import Notification, PlannedDelivery
-from schemas.preferences import QUIET_HOURS, Preferences
+from schemas.preferences import Preferences
 from schemas.retries import RetrySchedule
 from schemas.timers import delivery_timer, turn_timer
 
@@ -76,13 +77,14 @@ class DeliverExternal(Deliver):
         longest: timedelta,
         lines: Lines,
         choices: Choices,
+        waits: Waits,
         sender: Sender,
         deliveries: DeliveryStore,
         timers: TimerStore,
         schedule: RetrySchedule,
         leases: Leases,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, waits)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers
@@ -109,7 +111,7 @@ class DeliverExternal(Deliver):
         line: PlannedDelivery,
         chosen: Preferences,
     ) -> None:
-        terms = Terms(line.policy, self._schedule, self.deadline_of(notification), self._sender.reads_back)
+        terms = Terms(line.policy, self._schedule, self.deadline_of(notification, line), self._sender.reads_back)
         # everything that can fail comes before the claim
         content = self.content(notification)
         if isinstance(content, Content):
@@ -156,9 +158,9 @@ class DeliverExternal(Deliver):
             return given_up(claimed, "FAILED", turn.content, now_utc())
         if claimed.attempt > len(self._schedule.waits):  # taken over again and again: it may be what kills its workers
             return given_up(claimed, "FAILED", "attempts_spent", now_utc())
-        held = self._choices.held_until(turn.chosen, turn.notification, turn.line, now)
-        if held is not None and not claimed.released:
-            return after_attempt(claimed, Deferred(QUIET_HOURS, held - now), turn.terms, _moment())
+        hold = None if claimed.released else await self._waits.hold(turn.notification, turn.line, turn.chosen, now)
+        if hold is not None:
+            return after_attempt(claimed, Deferred(hold.reason, hold.until - now), turn.terms, Moment(now, 0))
         if claimed.doubtful:
             found = await self._sender.look(turn.carried, turn.address, turn.notification.accepted_at)
             known = after_look(claimed, found, turn.terms, _moment())

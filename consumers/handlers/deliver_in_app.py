@@ -4,7 +4,9 @@ from datetime import datetime, timedelta
 
 from consumers.choices import Choices
 from consumers.handlers.deliver import Deliver, now_utc
+from consumers.holding import Holding
 from consumers.lines import Lines
+from consumers.waits import Waits
 from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
@@ -12,6 +14,7 @@ from infrastructure.ports import Content, Publisher, Received
 from infrastructure.redis.live import Announcer
 from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery, DeliveryRecord, State, row_of
+from schemas.holds import Hold
 from schemas.live import InboxItem
 from schemas.plan import Notification, PlannedDelivery
 from schemas.preferences import Preferences
@@ -27,10 +30,13 @@ class DeliverInApp(Deliver):
         longest: timedelta,
         lines: Lines,
         choices: Choices,
+        waits: Waits,
+        holding: Holding,
         inbox: InboxStore,
         announcer: Announcer,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, waits)
+        self._holding = holding
         self._inbox = inbox
         self._announcer = announcer
 
@@ -51,6 +57,9 @@ class DeliverInApp(Deliver):
         if stop is not None and await self._standing(delivery) is None:
             await self.report(record, delivery, _row(delivery, now, *stop), notification)
             return
+        hold = await self._waits.hold(notification, line, chosen, now) if stop is None else None
+        if hold is not None and not await self._goes_out_all_the_same(record, delivery, notification, line, hold):
+            return
         content = self.content(notification)
         if isinstance(content, str):
             await self.report(record, delivery, _row(delivery, now, "FAILED", content), notification)
@@ -60,6 +69,25 @@ class DeliverInApp(Deliver):
             return  # whoever cancelled it has said so
         await self._announcer.inbox_changed(delivery.environment, delivery.recipient)
         await self.report(record, delivery, _row(delivery, now, "SENT", None), notification)
+
+    async def _goes_out_all_the_same(
+        self,
+        record: Received,
+        delivery: DeliveryRecord,
+        notification: Notification,
+        line: PlannedDelivery,
+        hold: Hold,
+    ) -> bool:
+        """Lets it rest; true where an operator has said that nothing is to hold it."""
+        if hold.until >= self.deadline_of(notification, line):
+            if await self._standing(delivery) is None:
+                expired = _row(delivery, now_utc(), "EXPIRED", f"deadline_passed:{hold.reason}")
+                await self.report(record, delivery, expired, notification)
+            return False
+        row = await self._holding.rest(delivery, hold, str(record.position))
+        if row.held:
+            await self.report(record, delivery, row, notification)
+        return row.released and row.turn == delivery.turn
 
     async def _standing(self, delivery: DeliveryRecord) -> Standing | None:
         return await self._inbox.standing(delivery.environment, delivery.recipient, delivery.delivery_id)

@@ -27,7 +27,7 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Backlog, Publisher, Received
 from schemas import cloudevents, topics
 from schemas.audiences import PAGE, Audience, ExpandRecord, Progress, Stop
-from schemas.deliveries import DeliveryRecord, deadline, row_of
+from schemas.deliveries import DeliveryRecord, row_of
 from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery, audience_lines, people_named
 from schemas.timers import Timer
@@ -136,8 +136,7 @@ class Expand:
     def _stopped(self, notification: Notification, now: datetime) -> Stop | None:
         if notification.cancelled_at is not None:
             return "cancelled"
-        due_at = notification.request.send_at or notification.accepted_at
-        over = now >= deadline(due_at, notification.plan.expires_at, self._longest)
+        over = now >= notification.plan.deadline(notification.due_at, self._longest)
         return "deadline_passed" if over else None
 
     async def _is_behind(self, walk: _Walk) -> bool:

@@ -17,6 +17,7 @@ from schemas import cloudevents, topics
 from schemas.events import FieldError, Receipt, StatusEvent
 from schemas.identity import body_hash
 from schemas.plan import Notification, Unplanned
+from schemas.schedules import first_moment
 from schemas.timers import Timer
 
 log = structlog.get_logger()
@@ -58,8 +59,8 @@ class Route:
                 await self._accept(record, arrival, datetime.now(UTC))
 
     async def _accept(self, record: Received, arrival: Arrival, now: datetime) -> None:
-        if arrival.request.send_at is not None and arrival.request.send_at > now:
-            await self._postpone(record, arrival, arrival.request.send_at)
+        if arrival.request.send_at is not None and (first := first_moment(arrival.request.send_at)) > now:
+            await self._postpone(record, arrival, first)
             return
         try:
             notification, is_new = await self._notification(arrival, now)

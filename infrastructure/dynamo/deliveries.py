@@ -119,6 +119,16 @@ class DeliveryStore:
             with suppress(ConditionFailed):  # it moved in between: look again
                 return await self._ask_to_stop(found, now)
 
+    async def rest(self, wanted: Delivery) -> Delivery:
+        """Lets a delivery wait for its next turn that nobody has claimed and no operator released; the row as it stands."""
+        free = "attribute_not_exists(delivery_id) OR (#s_state IN (:retry, :pending) AND #s_turn = :seen AND #free <> :yes)"
+        values = {":retry": "RETRY", ":pending": "PENDING", ":seen": wanted.turn - 1, ":yes": True}
+        keep = ("attempt", "doubtful", "released")
+        try:
+            return await write_row(self._dynamo, wanted, free, values, names={"#free": "released"}, keep=keep)
+        except ConditionFailed as failed:
+            return read_row(failed.item)
+
     async def record(self, delivery: Delivery) -> None:
         """Writes the row of a delivery that needs no claim (inbox, skips), unless as new a one is there."""
         key = key_of(delivery)

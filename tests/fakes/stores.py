@@ -165,6 +165,14 @@ class FakeDeliveries(DeliveryStore):
             return self.put(found.model_copy(update={"cancel_requested_at": now}))
         return found
 
+    async def rest(self, wanted: Delivery) -> Delivery:
+        self.outage.write("deliveries.rest")
+        found = self._found(wanted)
+        if found is not None and (found.state not in WAITING or found.turn != wanted.turn - 1 or found.released):
+            return found
+        kept = found.model_dump(include={"attempt", "doubtful", "released"}) if found else {}
+        return self.move(found, wanted, **kept)
+
     async def get(self, environment: str, notification_id: str, delivery_id: str, shard: int = 0) -> Delivery | None:
         return self.rows.get((environment, notification_id, delivery_id))
 

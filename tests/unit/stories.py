@@ -8,17 +8,20 @@ from typing import Any
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
+from consumers.clocks import Clocks
 from consumers.dispatch import Dispatcher
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
+from consumers.holding import Holding
 from consumers.leases import Leases
 from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
+from consumers.waits import Waits
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
 from schemas.breaker import BreakerRules
@@ -144,12 +147,20 @@ class Floor:
         return Route(
             Arrivals((KEY,), ()),
             self.notifications,
-            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas),
+            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas, self.clocks),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
             self.timers,
             self.publisher,
             reporter,
         )
+
+    @property
+    def clocks(self) -> Clocks:
+        return Clocks(self.contacts, self.choices, "UTC")
+
+    @property
+    def waits(self) -> Waits:
+        return Waits(self.clocks, self.choices)
 
     @property
     def in_app(self) -> DeliverInApp:
@@ -162,6 +173,8 @@ class Floor:
             LONGEST,
             Lines(self.contacts),
             self.choices,
+            self.waits,
+            Holding(self.deliveries, self.timers),
             self.inbox,
             self.announcer,
         )
@@ -175,6 +188,7 @@ class Floor:
             LONGEST,
             Lines(self.contacts),
             self.choices,
+            self.waits,
             Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
             self.timers,
@@ -195,7 +209,7 @@ class Floor:
             self.contacts,
             self.deliveries,
             self.timers,
-            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas),
+            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas, self.clocks),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
             self.publisher,
             reporter,
