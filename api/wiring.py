@@ -36,7 +36,11 @@ class ApiResources(Resources):
     async def learn(self, user: User) -> None:
         """What a login proved about a person becomes their contact in every environment served."""
         contact = Contact(
-            person=user.id, email=user.email or None, email_verified=user.email_verified, name=user.name or None
+            person=user.id,
+            email=user.email or None,
+            email_verified=user.email_verified,
+            name=user.name or None,
+            zone=user.zone or None,
         )
         for environment in self.settings.environments:
             await self.stores.contacts.learn(environment, contact)

@@ -27,6 +27,7 @@ from consumers.quotas import QuotaRules, Quotas
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
 from consumers.waits import Waits
+from consumers.waking import Waking
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.backlog import LagBacklog
 from infrastructure.kafka.connection import connection
@@ -144,7 +145,8 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
             reporter,
         )
     if name == "preferences":
-        return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
+        waking = Waking(stores.notifications, stores.deliveries, stores.timers)
+        return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher, stores.timers, waking)
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.base import iso
 from schemas.deliveries import RELEASED, Delivery, Step
 
 
@@ -12,6 +13,11 @@ class Hold:
 
     reason: str
     until: datetime
+
+
+def place_of_rest(row: Delivery) -> str:
+    """Where it stands among what rests for one person: by the time it rests until, then by id."""
+    return f"{iso(row.next_at or row.updated_at)}#{row.delivery_id}"
 
 
 def released(row: Delivery, by: str, now: datetime) -> Delivery:

@@ -29,7 +29,13 @@ class Change(Record):
     settings: tuple[Setting, ...] = ()
     muted_until: UtcDatetime | None = None
     quiet_hours: QuietHours | None = None
+    zone: str | None = None
     replace: bool = False
+
+    @property
+    def moves_what_waits(self) -> bool:
+        """Whether something of this person's may have to go out at another time than before."""
+        return self.replace or bool(self.model_fields_set & {"quiet_hours", "zone"})
 
 
 def changed(chosen: Preferences, change: Change) -> Preferences:
@@ -41,7 +47,7 @@ def changed(chosen: Preferences, change: Change) -> Preferences:
         places.pop(place, None)
         if each.enabled is not None:
             places[place] = Choice(level=each.level, name=each.name, channel=each.channel, enabled=each.enabled)
-    said = change.model_fields_set & {"muted_until", "quiet_hours"}
+    said = change.model_fields_set & {"muted_until", "quiet_hours", "zone"}
     after = start.model_copy(update={"choices": _in_order(places.values())} | {name: getattr(change, name) for name in said})
     return after if after == chosen else after.model_copy(update={"version": chosen.version + 1})
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from schemas.base import UtcDatetime, Value
 from schemas.preference_changes import MAX_CHOICES, Change, Setting
 from schemas.preferences import Level
-from schemas.quiet_hours import QuietHoursIn
+from schemas.quiet_hours import QuietHoursIn, ZoneName
 from schemas.requests import Channel, Slug
 
 ChannelOrAll = Channel | Literal["*"]
@@ -41,10 +41,13 @@ class PreferencesIn(Value):
     choices: Annotated[tuple[ChoiceIn, ...], Field(max_length=MAX_CHOICES)] = ()
     muted_until: UtcDatetime | None = None
     quiet_hours: QuietHoursIn | None = None
+    zone: ZoneName | None = None
 
     def change(self) -> Change:
         settings = tuple(each.setting() for each in self.choices)
-        return Change(settings=settings, muted_until=self.muted_until, quiet_hours=self.quiet_hours, replace=True)
+        return Change(
+            settings=settings, muted_until=self.muted_until, quiet_hours=self.quiet_hours, zone=self.zone, replace=True
+        )
 
 
 class PreferencesPatch(Value):
@@ -53,7 +56,8 @@ class PreferencesPatch(Value):
     choices: Annotated[tuple[SwitchIn, ...], Field(max_length=MAX_CHOICES)] = ()
     muted_until: UtcDatetime | None = None
     quiet_hours: QuietHoursIn | None = None
+    zone: ZoneName | None = None
 
     def change(self) -> Change:
-        said = {name: getattr(self, name) for name in self.model_fields_set & {"muted_until", "quiet_hours"}}
+        said = {name: getattr(self, name) for name in self.model_fields_set & {"muted_until", "quiet_hours", "zone"}}
         return Change(settings=tuple(each.setting() for each in self.choices), **said)

@@ -33,6 +33,11 @@ def _whole_minutes(at: time) -> time:
     return at
 
 
+def zone_or_none(said: object) -> str | None:
+    """What somebody else's system says a zone is, where it is one."""
+    return said if isinstance(said, str) and said in _zones() else None
+
+
 ZoneName = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), AfterValidator(_known)]
 WallTime = Annotated[
     time,

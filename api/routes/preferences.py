@@ -103,7 +103,7 @@ async def patch(
     response: Response,
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
-    """Single switches, the mute or the quiet hours; everything else stays. If-Match is optional: nothing is overwritten."""
+    """Single switches, mute, quiet hours or zone; everything else stays. If-Match is optional: nothing is overwritten."""
     return await _change(house, environment, user.id, response, body.change(), _expected(if_match))
 
 

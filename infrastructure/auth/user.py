@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from schemas.base import UtcDatetime, Value
+from schemas.quiet_hours import zone_or_none
 from schemas.topics import Environment
 
 MACHINE_SUFFIX = "@clients"  # Auth0: the subject of a machine-to-machine token
@@ -26,6 +27,7 @@ class User(Value):
     name: str = ""
     email: str = ""
     email_verified: bool = False
+    zone: str = ""
     expires_at: UtcDatetime
     # what an API key adds: its producer name, the one environment it works in, and its own limit
     producer: str = ""
@@ -48,6 +50,7 @@ def user_of(claims: Mapping[str, Any], id_claim: str) -> User:
         name=_text(claims, "name"),
         email=_text(claims, "email"),
         email_verified=claims.get("email_verified") is True,
+        zone=zone_or_none(claims.get("zoneinfo")) or "",
         expires_at=datetime.fromtimestamp(min(moment(claims, "exp"), FAR_FUTURE_S), UTC),
     )
 

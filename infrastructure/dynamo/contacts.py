@@ -48,6 +48,7 @@ class ContactStore:
             "name": contact.name,
             "email": contact.email if contact.email_verified else None,
             "email_verified": contact.email_verified,
+            "zone": contact.zone,
         }
         await self.change(environment, contact.person, {name: value for name, value in changes.items() if value is not None})
 

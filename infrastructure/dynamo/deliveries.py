@@ -182,6 +182,25 @@ class DeliveryStore:
         await asyncio.gather(*(count(shard) for shard in range(shards)))
         return Tally(states, versions)
 
+    async def resting_of(
+        self, environment: str, person: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[Delivery]:
+        """What rests for one person, the earliest first and behind the place `after`. The index may lag a moment behind."""
+        table = DELIVERIES.named(environment)
+        keys = await self._dynamo.query(
+            table,
+            "resting_of = :person AND resting_until > :after",
+            {":person": person, ":after": after or " "},
+            index="resting",
+            limit=limit,
+            consistent=False,
+        )
+        items = await asyncio.gather(
+            *(self._dynamo.get(table, {name: key[name] for name in DELIVERIES.key}) for key in keys)
+        )
+        rows = [read_row(item) for item in items if item]
+        return [row for row in rows if row.held]
+
     async def _claim(
         self, mine: Delivery, condition: str, values: Item, *, keep: tuple[str, ...] = (), count: tuple[str, ...] = ()
     ) -> Claim:

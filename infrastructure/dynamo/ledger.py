@@ -7,11 +7,13 @@ from infrastructure.dynamo.client import Dynamo, Item
 from infrastructure.dynamo.notifications import KEPT
 from infrastructure.dynamo.tables import DELIVERIES, EXPIRES
 from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.holds import place_of_rest
 from schemas.troubled import Listed, listed_as, place
 
 TROUBLE_SHARDS = 8
-_MAY_BE_ABSENT = ("reason", "answer", "provider", "provider_id", "next_at", "trouble", "troubled_at")
-_OURS = {"shard_key", "trouble", "troubled_at", EXPIRES}
+_MARKS = ("trouble", "troubled_at", "resting_of", "resting_until")
+_MAY_BE_ABSENT = ("reason", "answer", "provider", "provider_id", "next_at", *_MARKS)
+_OURS = {"shard_key", *_MARKS, EXPIRES}
 
 
 def shard_key(notification_id: str, shard: int) -> str:
@@ -38,6 +40,9 @@ def item_of(delivery: Delivery) -> Item:
         shard = zlib.crc32(delivery.delivery_id.encode()) % TROUBLE_SHARDS
         marks["trouble"] = trouble_key(trouble, shard)
         marks["troubled_at"] = place(delivery)
+    if delivery.held and delivery.next_at is not None:
+        marks["resting_of"] = delivery.recipient
+        marks["resting_until"] = place_of_rest(delivery)
     return key_of(delivery) | fields | marks | {EXPIRES: expires}
 
 

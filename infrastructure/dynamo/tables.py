@@ -20,10 +20,16 @@ class Table:
     sort: str | None = None
     local_indexes: tuple[tuple[str, str, str], ...] = ()
     sparse_index: tuple[str, str, str] | None = None
+    second_index: tuple[str, str, str] | None = None
     expires: bool = True
 
     def named(self, environment: str) -> str:
         return f"{environment}-{self.noun}"
+
+    @property
+    def indexes(self) -> tuple[tuple[str, str, str], ...]:
+        """The global ones, all sparse: name, partition, sort."""
+        return tuple(index for index in (self.sparse_index, self.second_index) if index is not None)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -32,7 +38,14 @@ class Table:
 
 NOTIFICATIONS = Table("notifications", "notification_id")
 # only rows in trouble carry these attributes; sharded, because a provider that is out fills one state at once
-DELIVERIES = Table("deliveries", "shard_key", "delivery_id", sparse_index=("in_trouble", "trouble", "troubled_at"))
+# likewise only what rests says whose it is and until when
+DELIVERIES = Table(
+    "deliveries",
+    "shard_key",
+    "delivery_id",
+    sparse_index=("in_trouble", "trouble", "troubled_at"),
+    second_index=("resting", "resting_of", "resting_until"),
+)
 INBOX = Table(
     "inbox",
     "person",
@@ -73,23 +86,24 @@ def _create(client: Any, table: Table, name: str) -> None:
     try:
         client.create_table(**_definition(table, name))
     except client.exceptions.ResourceInUseException:
-        _add_sparse_index(client, table, name)
+        _add_an_index(client, table, name)
         return
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     if table.expires:
         client.update_time_to_live(TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES})
 
 
-def _add_sparse_index(client: Any, table: Table, name: str) -> None:
-    """A table of an older version gets the index it lacks; DynamoDB fills it in the background."""
+def _add_an_index(client: Any, table: Table, name: str) -> None:
+    """A table of an older version gets an index it lacks, one at each start; DynamoDB fills it in the background."""
     present = client.describe_table(TableName=name)["Table"].get("GlobalSecondaryIndexes", [])
-    if table.sparse_index is None or table.sparse_index[0] in {index["IndexName"] for index in present}:
-        return
-    client.update_table(
-        TableName=name,
-        AttributeDefinitions=_attributes(table),
-        GlobalSecondaryIndexUpdates=[{"Create": index} for index in _sparse_indexes(table)],
-    )
+    known = {index["IndexName"] for index in present}
+    missing = [index for index in _sparse_indexes(table) if index["IndexName"] not in known]
+    if missing:
+        client.update_table(
+            TableName=name,
+            AttributeDefinitions=_attributes(table),
+            GlobalSecondaryIndexUpdates=[{"Create": missing[0]}],
+        )
 
 
 def _definition(table: Table, name: str) -> dict[str, Any]:
@@ -99,7 +113,7 @@ def _definition(table: Table, name: str) -> dict[str, Any]:
         "KeySchema": _keys(*table.key),
         "AttributeDefinitions": _attributes(table),
     }
-    if table.sparse_index:
+    if table.indexes:
         definition["GlobalSecondaryIndexes"] = _sparse_indexes(table)
     if table.local_indexes:
         definition["LocalSecondaryIndexes"] = [
@@ -110,14 +124,18 @@ def _definition(table: Table, name: str) -> dict[str, Any]:
 
 
 def _attributes(table: Table) -> list[dict[str, str]]:
-    names = [*table.key, *(sort for _, sort, _ in table.local_indexes), *(table.sparse_index or ())[1:]]
+    names = [
+        *table.key,
+        *(sort for _, sort, _ in table.local_indexes),
+        *(name for index in table.indexes for name in index[1:]),
+    ]
     return [{"AttributeName": name, "AttributeType": "S"} for name in dict.fromkeys(names)]
 
 
 def _sparse_indexes(table: Table) -> list[dict[str, Any]]:
     return [
         {"IndexName": index, "KeySchema": _keys(partition, sort), "Projection": {"ProjectionType": "KEYS_ONLY"}}
-        for index, partition, sort in filter(None, (table.sparse_index,))
+        for index, partition, sort in table.indexes
     ]
 
 

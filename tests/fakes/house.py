@@ -44,7 +44,9 @@ class WorkingPublisher(FakePublisher):
             "requests": self._floor.route,
             "in-app": self._floor.in_app,
             "status": self._floor.persist,
-            "preferences": ApplyPreferences(self._floor.preferences, self._floor.announcer, self),
+            "preferences": ApplyPreferences(
+                self._floor.preferences, self._floor.announcer, self, self._floor.timers, self._floor.waking
+            ),
         }
         step = steps.get(record.topic.split(".")[2])
         if step is not None:

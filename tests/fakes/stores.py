@@ -27,6 +27,7 @@ from schemas.audiences import EVERYONE, Progress, Tally
 from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.caps import Cap, Counted, counted_with
 from schemas.deliveries import Delivery, DeliveryRecord, row_of
+from schemas.holds import place_of_rest
 from schemas.ids import shard_of
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
@@ -207,6 +208,13 @@ class FakeDeliveries(DeliveryStore):
         self.outage.touch("deliveries.of")
         mine = [row for (where, which, _), row in self.rows.items() if (where, which) == (environment, notification_id)]
         return sorted(mine, key=lambda row: row.delivery_id)
+
+    async def resting_of(
+        self, environment: str, person: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[Delivery]:
+        mine = [row for row in self.rows.values() if (row.environment, row.recipient) == (environment, person) and row.held]
+        mine.sort(key=place_of_rest)
+        return [row for row in mine if place_of_rest(row) > (after or " ")][:limit]
 
     def put(self, row: Delivery) -> Delivery:
         self.rows[row.environment, row.notification_id, row.delivery_id] = row

@@ -22,6 +22,7 @@ from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
 from consumers.waits import Waits
+from consumers.waking import Waking
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
 from schemas.breaker import BreakerRules
@@ -157,6 +158,10 @@ class Floor:
     @property
     def clocks(self) -> Clocks:
         return Clocks(self.contacts, self.choices, "UTC")
+
+    @property
+    def waking(self) -> Waking:
+        return Waking(self.notifications, self.deliveries, self.timers)
 
     @property
     def waits(self) -> Waits:

@@ -24,11 +24,16 @@ from schemas.unsubscribe import UnsubscribeScope, link_token
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
-from tests.unit.stories import CATALOGUE, KEY, as_read
+from tests.unit.stories import CATALOGUE, KEY, Floor, as_read
 
 PREFERENCES, OLD = "/api/v1/preferences", "/api/v1/notifications/preferences"
 ANA = User(id="ana", sub="ana", issuer="i", expires_at=datetime(2030, 1, 1, tzinfo=UTC))
 OFF = {"choices": [{"level": "category", "name": "offers", "channel": "email", "enabled": False}]}
+
+
+def a_worker(store: FakePreferences, publisher: FakePublisher) -> ApplyPreferences:
+    floor = Floor()
+    return ApplyPreferences(store, FakeAnnouncer(), publisher, floor.timers, floor.waking)
 
 
 class HandsOver(FakePublisher):
@@ -36,7 +41,7 @@ class HandsOver(FakePublisher):
 
     def __init__(self, store: FakePreferences) -> None:
         super().__init__()
-        self.worker: ApplyPreferences | None = ApplyPreferences(store, FakeAnnouncer(), FakePublisher())
+        self.worker: ApplyPreferences | None = a_worker(store, FakePublisher())
 
     async def publish(self, record: Outgoing) -> Position:
         position = await super().publish(record)
@@ -141,7 +146,7 @@ async def test_a_single_change_leaves_everything_else(house: House) -> None:
     night = {"start": "22:00", "end": "07:00", "zone": "Europe/Berlin"}
     await house.client.patch(PREFERENCES, json=OFF | {"quiet_hours": night, "muted_until": "2026-12-01T00:00:00Z"})
     after = (await house.client.patch(PREFERENCES, json={"muted_until": None})).json()["data"]
-    assert after == {**OFF, "quiet_hours": night, "muted_until": None}
+    assert after == {**OFF, "quiet_hours": night, "muted_until": None, "zone": None}
 
 
 async def test_explain_for_one_that_might_come(house: House) -> None:
@@ -208,7 +213,7 @@ async def test_what_a_category_is_called_cannot_become_html(house: House) -> Non
 
 async def test_a_command_that_cannot_be_read_or_belongs_elsewhere_is_put_away() -> None:
     store, away = FakePreferences(), FakePublisher()
-    worker = ApplyPreferences(store, FakeAnnouncer(), away)
+    worker = a_worker(store, away)
     house = House()
     await house.client.patch(PREFERENCES, json=OFF)
     [command] = house.publisher.records

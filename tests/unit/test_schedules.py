@@ -12,7 +12,9 @@ from schemas.requests import NotificationRequest
 from schemas.schedules import due_in, first_moment, is_wall_clock, last_moment
 
 EVERYWHERE = sorted(available_timezones())
-wall_times = st.integers(0, 2 * 365 * 24 * 60).map(lambda minutes: datetime(2026, 1, 1) + timedelta(minutes=minutes))
+wall_times = st.datetimes(datetime.fromisoformat("2026-01-01"), datetime.fromisoformat("2027-12-31")).map(
+    lambda at: at.replace(second=0, microsecond=0)
+)
 
 
 @pytest.mark.parametrize(
