@@ -3,9 +3,12 @@
 import base64
 import binascii
 import json
+import re
 from typing import Any
 
 from api.problems import Problem
+
+_PLACE = re.compile(r"[0-9TZ:.-]{20,30}#[\w-]{1,100}")
 
 
 def write_cursor(place: Any) -> str | None:
@@ -26,3 +29,11 @@ def read_cursor(text: str | None) -> Any:
 
 def bad_cursor() -> Problem:
     return Problem(400, "Bad cursor", "Use next_cursor of the page before, unchanged.")
+
+
+def place_after(cursor: str | None) -> str | None:
+    """Where a list goes on that is in the order of time, then of ids."""
+    after = read_cursor(cursor)
+    if after is None or (isinstance(after, str) and _PLACE.fullmatch(after)):
+        return after
+    raise bad_cursor()

@@ -33,6 +33,7 @@ from api.routes import (
     people,
     preferences,
     realtime,
+    scheduled,
     unsubscribe,
 )
 from api.security_headers import SecurityHeaders
@@ -50,6 +51,7 @@ ROUTERS = tuple(
         inbox,
         old_preferences,
         batch,
+        scheduled,
         notifications,
         preferences,
         people,

@@ -60,6 +60,7 @@ SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted: Kafka has it"}
 ALSO = {
     "send": {"200": "The outcome, when `Prefer: wait` asked for it and it was known in time"},
     "sendBatch": {"200": "Not all were accepted; see the items"},
+    "rescheduleNotification": {"202": "Accepted: it will be carried out"},
     "cancelNotification": {"202": "Accepted: it will be carried out"},
     "replacePreferences": {"202": "Accepted: it will be carried out"},
     "changePreferences": {"202": "Accepted: it will be carried out"},
@@ -77,6 +78,7 @@ CONFLICTS = {
     "replayDeliveries": {"409"},
     "redriveDelivery": {"409"},
     "releaseHolds": {"409"},
+    "rescheduleNotification": {"409"},
     "releaseHold": {"409"},
     "settleDelivery": {"409"},
     "discardDelivery": {"409"},

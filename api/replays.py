@@ -1,6 +1,5 @@
 """What the operators' routes share: pages of the ledger's lists, one delivery's answer, and many after a dry run."""
 
-import re
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from fastapi import Depends, Path
 from pydantic import Field
 
 from api.auth import requires
-from api.cursors import bad_cursor, read_cursor
 from api.dependencies import House
 from api.envelope import ok
 from api.problems import Problem
@@ -25,7 +23,6 @@ from schemas.topics import Environment
 from schemas.troubled import Listed, Look
 
 MOST_OVER_HTTP = 500
-_AFTER = re.compile(r"[0-9TZ:.-]{20,30}#[\w-]{1,100}")
 
 CAN_LOOK = Depends(requires("ops:read"))
 Operator = Annotated[User, Depends(requires("ops:write"))]
@@ -55,14 +52,6 @@ class ManyIn(Value):
 
     def those(self, state: Listed) -> Wanted:
         return Wanted(Look(state, self.channel, self.reason, self.since, self.until), self.notification_id)
-
-
-def place_after(cursor: str | None) -> str | None:
-    """Where a list goes on."""
-    after = read_cursor(cursor)
-    if after is None or (isinstance(after, str) and _AFTER.fullmatch(after)):
-        return after
-    raise bad_cursor()
 
 
 async def many(

@@ -70,6 +70,7 @@ def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[st
         "doubtful": row.doubtful if row else False,
         "provider": row.provider if row else None,
         "provider_id": row.provider_id if row else None,
+        "due_at": line.due_at,
         "next_at": row.next_at if row else None,
         "updated_at": row.updated_at if row else None,
     }
@@ -89,6 +90,7 @@ def status_without_plan(
         "accepted_at": note.at,
         "cancelled_at": cancellation.cancelled_at if cancellation else None,
         "due_at": note.due_at,
+        "send_at": note.send_at,
         "reason": note.reason,
         "errors": [error.model_dump() for error in note.errors],
         "counts": {},

@@ -12,7 +12,8 @@ from schemas.events import FieldError
 from schemas.ids import notification_id, record_request_id
 from schemas.legacy import from_any
 from schemas.pointers import field_errors
-from schemas.requests import CancelRequest, NotificationRequest, RequestId, UnreadableJson, read_object
+from schemas.requests import CancelRequest, NotificationRequest, RequestId, RescheduleRequest, UnreadableJson, read_object
+from schemas.rescheduling import Rescheduling
 from schemas.seal import is_sealed
 from schemas.topics import Environment
 
@@ -53,6 +54,26 @@ class Withdrawn:
     @property
     def notification_id(self) -> str:
         return notification_id(self.environment, self.producer, self.request_id)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A wish that a request sent for later come at another time; `at` is when it was said, `change_id` names the wish."""
+
+    environment: Environment
+    producer: str
+    request_id: str
+    change_id: str
+    send_at: datetime
+    at: datetime
+
+    @property
+    def notification_id(self) -> str:
+        return notification_id(self.environment, self.producer, self.request_id)
+
+    @property
+    def asked(self) -> Rescheduling:
+        return Rescheduling(change_id=self.change_id, send_at=self.send_at)
 
 
 @dataclass(frozen=True)
@@ -112,7 +133,7 @@ class Arrivals:
         self._keys = keys
         self._raw_producers = frozenset(raw_producers)
 
-    def read(self, record: Received) -> Arrival | Withdrawn | Refusal:
+    def read(self, record: Received) -> Arrival | Withdrawn | Moved | Refusal:
         sender = self._sender(record)
         if sender.trouble is not None:
             return sender.refusal(sender.trouble[0], FieldError(pointer="", detail=sender.trouble[1]))
@@ -120,6 +141,8 @@ class Arrivals:
             body = read_object(record.value or b"")
         except UnreadableJson as error:
             return sender.refusal("unreadable", FieldError(pointer="", detail=str(error)))
+        if "reschedule" in body:
+            return _moved(record, sender, body)
         return _withdrawn(record, sender, body) if "cancel" in body else _arrived(record, sender, body)
 
     def _sender(self, record: Received) -> _Sender:
@@ -180,6 +203,17 @@ def _withdrawn(record: Received, sender: _Sender, body: dict[str, Any]) -> Withd
         sender.correlation_id,
         cloudevents.traceparent_of(sender.headers),
     )
+
+
+def _moved(record: Received, sender: _Sender, body: dict[str, Any]) -> Moved | Refusal:
+    try:
+        asked = RescheduleRequest.model_validate(body)
+    except ValueError as error:
+        return sender.refusal("invalid", *field_errors(error))
+    if (wrong := _wrong_environment(sender, asked.environment)) is not None:
+        return wrong
+    at = _moment(record.timestamp_ms)
+    return Moved(sender.environment, sender.producer, asked.reschedule, sender.request_id, asked.send_at, at)
 
 
 def _wrong_environment(sender: _Sender, said: Environment | None) -> Refusal | None:

@@ -24,7 +24,9 @@ from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
+from consumers.rescheduling import Rescheduler
 from consumers.schedule import Schedule
+from consumers.schedules import Schedules
 from consumers.sealed import Sealed
 from consumers.waits import Waits
 from consumers.waking import Waking
@@ -131,7 +133,18 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
         planner = _planner(resources)
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
-        return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
+        schedules = Schedules(stores.notifications, stores.schedules, stores.timers)
+        return Route(
+            arrivals,
+            stores.notifications,
+            planner,
+            canceller,
+            schedules,
+            _rescheduler(resources, schedules, reporter),
+            stores.timers,
+            resources.publisher,
+            reporter,
+        )
     if name == "expand":
         return _expand(resources, reporter)
     if name == "persist":
@@ -166,6 +179,20 @@ def _planner(resources: Resources) -> Planner:
         _choices(resources),
         quotas,
         _clocks(resources),
+    )
+
+
+def _rescheduler(resources: Resources, schedules: Schedules, reporter: Reporter) -> Rescheduler:
+    stores = resources.stores
+    return Rescheduler(
+        stores.notifications,
+        schedules,
+        stores.deliveries,
+        stores.inbox,
+        Holding(stores.deliveries, stores.timers),
+        _clocks(resources),
+        resources.announcer,
+        reporter,
     )
 
 

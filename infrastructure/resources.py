@@ -18,6 +18,7 @@ from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.preferences import PreferenceStore
+from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.kafka.entrance import Entrance
@@ -37,6 +38,7 @@ class Stores:
     deliveries: DeliveryStore
     inbox: InboxStore
     timers: TimerStore
+    schedules: ScheduleStore
     contacts: ContactStore
     caps: CapStore
     preferences: PreferenceStore
@@ -52,6 +54,7 @@ class Stores:
             DeliveryStore(dynamo),
             InboxStore(dynamo),
             TimerStore(dynamo),
+            ScheduleStore(dynamo),
             ContactStore(dynamo, audience_shards),
             CapStore(dynamo),
             PreferenceStore(dynamo),

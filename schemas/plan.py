@@ -14,7 +14,7 @@ from schemas.ids import delivery_id, endpoint_of, shard_of
 from schemas.outcomes import Policy
 from schemas.preferences import About
 from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
-from schemas.schedules import is_wall_clock, last_moment
+from schemas.schedules import SendAt, is_wall_clock, last_moment
 from schemas.topics import Environment, Priority
 from schemas.types import NotificationType
 
@@ -142,6 +142,9 @@ class Unplanned(Record):
     request_id: str
     at: UtcDatetime
     due_at: UtcDatetime | None = None
+    send_at: SendAt | None = None
+    timer_id: str | None = None
+    people: tuple[str, ...] = ()
     reason: str | None = None
     errors: tuple[FieldError, ...] = ()
 

@@ -154,6 +154,14 @@ class CancelRequest(Value):
     environment: Environment | None = None
 
 
+class RescheduleRequest(Value):
+    """Gives what the same producer sent under this request id, for later, another time."""
+
+    reschedule: RequestId
+    send_at: SendAt
+    environment: Environment | None = None
+
+
 class UnreadableJson(ValueError):
     """Bytes that are not one JSON object as every entrance understands it."""
 

@@ -13,6 +13,15 @@ from schemas.topics import Environment
 TIMER_SHARDS = 4
 
 
+def shard_of(timer_id: str) -> int:
+    return zlib.crc32(timer_id.encode()) % TIMER_SHARDS
+
+
+def order_of(timer_id: str, due_at: datetime) -> str:
+    """Where it stands in its shard: by time, then by id."""
+    return f"{iso(due_at)}#{timer_id}"
+
+
 class Timer(Record):
     """Fires once or more at or after `due_at`; the same id and time is the same timer."""
 
@@ -26,11 +35,11 @@ class Timer(Record):
 
     @property
     def shard(self) -> int:
-        return zlib.crc32(self.timer_id.encode()) % TIMER_SHARDS
+        return shard_of(self.timer_id)
 
     @property
     def order(self) -> str:
-        return f"{iso(self.due_at)}#{self.timer_id}"
+        return order_of(self.timer_id, self.due_at)
 
 
 def delivery_timer(delivery: DeliveryRecord, name: str, due_at: datetime) -> Timer:

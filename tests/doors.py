@@ -27,6 +27,7 @@ BODIES: Mapping[str, Any] = {
     f"POST {SEND}": HELLO,
     f"POST {SEND}/batch": [HELLO],
     f"POST {SEND}/mark-seen": {"ids": []},
+    f"PATCH {SEND}/{{notification_id}}": {"send_at": "2026-12-01T09:00"},
     "POST /api/v1/notifications/preferences": {"category": "matrix", "channel": "email"},
     "PUT /api/v1/notifications/preferences/{preference}": {"enabled": True},
     "PATCH /api/v1/people/{person}": {"name": "Ana Moreau"},

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 
-from api.cursors import write_cursor
+from api.cursors import place_after, write_cursor
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.replays import (
@@ -17,7 +17,6 @@ from api.replays import (
     TheRepairs,
     answer,
     many,
-    place_after,
 )
 from api.shown import shown_delivery, shown_groups
 from schemas.base import UtcDatetime

@@ -1,14 +1,17 @@
 """route: decides once what a request becomes, stores that plan, and hands out the deliveries. A replay follows the plan."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
-from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Refusal, Withdrawn
+from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Moved, Refusal, Withdrawn
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
 from consumers.handing_out import HandingOut
 from consumers.planning import Planner, Refused
+from consumers.rescheduling import Rescheduler
+from consumers.schedules import Schedules
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
@@ -17,6 +20,7 @@ from schemas import cloudevents, topics
 from schemas.events import FieldError, Receipt, StatusEvent
 from schemas.identity import body_hash
 from schemas.plan import Notification, Unplanned
+from schemas.requests import NotificationRequest
 from schemas.schedules import first_moment
 from schemas.timers import Timer
 
@@ -30,6 +34,8 @@ class Route:
         notifications: NotificationStore,
         planner: Planner,
         canceller: Canceller,
+        schedules: Schedules,
+        rescheduler: Rescheduler,
         timers: TimerStore,
         publisher: Publisher,
         reporter: Reporter,
@@ -38,6 +44,8 @@ class Route:
         self._planner = planner
         self._notifications = notifications
         self._canceller = canceller
+        self._schedules = schedules
+        self._rescheduler = rescheduler
         self._timers = timers
         self._publisher = publisher
         self._reporter = reporter
@@ -50,20 +58,24 @@ class Route:
             return
         with structlog.contextvars.bound_contextvars(
             notification=arrival.notification_id,
-            correlation_id=arrival.correlation_id,
-            trace_id=cloudevents.trace_id(arrival.traceparent),
+            **_traced(arrival),
         ):
             if isinstance(arrival, Withdrawn):
                 await self._cancel(record, arrival)
+            elif isinstance(arrival, Moved):
+                await self._rescheduler.carry_out(record, arrival)
             else:
                 await self._accept(record, arrival, datetime.now(UTC))
 
     async def _accept(self, record: Received, arrival: Arrival, now: datetime) -> None:
-        if arrival.request.send_at is not None and (first := first_moment(arrival.request.send_at)) > now:
-            await self._postpone(record, arrival, first)
+        request = await self._schedules.as_moved(arrival)
+        if request.send_at is not None and first_moment(request.send_at) > now:
+            await self._postpone(record, arrival, request)
             return
         try:
-            notification, is_new = await self._notification(arrival, now)
+            notification, is_new = await self._notification(
+                replace(arrival, request=request), body_hash(arrival.request), now
+            )
         except Refused as error:
             refusal = Refusal(arrival.environment, arrival.producer, arrival.request_id, error.reason, error.errors)
             await self._refuse(record, refusal)
@@ -109,10 +121,10 @@ class Route:
             return RAW_PRODUCER, str(record.position)
         return arrival.producer, arrival.request_id
 
-    async def _notification(self, arrival: Arrival, now: datetime) -> tuple[Notification, bool]:
+    async def _notification(self, arrival: Arrival, digest: str, now: datetime) -> tuple[Notification, bool]:
         """The stored row and whether we put it; a replay finds the first one and follows its plan."""
         found = await self._notifications.get(arrival.environment, arrival.notification_id)
-        digest, planned = body_hash(arrival.request), None
+        planned = None
         if found is None:
             planned = Notification(
                 notification_id=arrival.notification_id,
@@ -157,8 +169,9 @@ class Route:
         await self._reporter.receipt(refusal.environment, receipt)
         log.warning("request.refused", producer=refusal.producer, reason=refusal.reason, at=str(record.position))
 
-    async def _postpone(self, record: Received, arrival: Arrival, until: datetime) -> None:
+    async def _postpone(self, record: Received, arrival: Arrival, request: NotificationRequest) -> None:
         """A later request rests in a timer and comes back as it was, under its first ids."""
+        until = first_moment(request.send_at or arrival.accepted_at)
         headers = cloudevents.text_headers(record.headers)
         headers.setdefault("ce_id", arrival.request_id)
         timer = Timer(
@@ -172,10 +185,7 @@ class Route:
             headers=headers,
         )
         await self._timers.put(timer)
-        note = Unplanned(
-            status="SCHEDULED", producer=arrival.producer, request_id=arrival.request_id, at=datetime.now(UTC), due_at=until
-        )
-        await self._notifications.note_unplanned(arrival.environment, arrival.notification_id, note)
+        await self._schedules.note(arrival, request, timer.timer_id, datetime.now(UTC))
         event = StatusEvent(
             environment=arrival.environment,
             notification_id=arrival.notification_id,
@@ -185,3 +195,10 @@ class Route:
             origin=record.position,
         )
         await self._reporter.status(event, correlation_id=arrival.correlation_id, traceparent=arrival.traceparent)
+
+
+def _traced(arrival: Arrival | Withdrawn | Moved) -> dict[str, str]:
+    """A new time travels without a trace of its own."""
+    if isinstance(arrival, Moved):
+        return {}
+    return {"correlation_id": arrival.correlation_id, "trace_id": cloudevents.trace_id(arrival.traceparent)}

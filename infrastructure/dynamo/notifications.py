@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Literal
 
 from pydantic import TypeAdapter
 
@@ -11,6 +12,8 @@ from infrastructure.dynamo.tables import EXPIRES, NOTIFICATIONS
 from schemas.base import iso
 from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.plan import Notification, Unplanned
+from schemas.rescheduling import Rescheduling
+from schemas.schedules import SendAt, last_moment
 
 KEPT = timedelta(days=35)
 # The mark that a plan was handed out is a row of its own: written without a condition, it fills batches.
@@ -18,6 +21,7 @@ _ROUTED = "#routed"
 _UNPLANNED = "#unplanned"
 # The largest number of seconds that still is a date (9999-12-31): a row that outlives it need not expire.
 _LATEST_S = 253_402_300_799
+_SEND_AT: TypeAdapter[datetime] = TypeAdapter(SendAt)
 _ANSWERS: TypeAdapter[tuple[CancelledDelivery, ...]] = TypeAdapter(tuple[CancelledDelivery, ...])
 
 
@@ -25,7 +29,19 @@ def _read(item: Item) -> Notification:
     notification = Notification.model_validate_json(item["document"])
     cancelled_at: str | None = item.get("cancelled_at")
     moment = datetime.fromisoformat(cancelled_at) if cancelled_at else None
-    return notification.model_copy(update={"cancelled_at": moment})
+    return moved(notification, _moved_to(item)).model_copy(update={"cancelled_at": moment})
+
+
+def _moved_to(item: Item) -> datetime | None:
+    return _SEND_AT.validate_python(item["send_at"]) if "send_at" in item else None
+
+
+def moved(notification: Notification, send_at: datetime | None) -> Notification:
+    """With the time that is in force; what came of the request under its first time stays what it was."""
+    if send_at is None:
+        return notification
+    request = notification.request.model_copy(update={"send_at": send_at})
+    return notification.model_copy(update={"request": request})
 
 
 class NotificationStore:
@@ -88,6 +104,37 @@ class NotificationStore:
         return Cancellation(
             cancelled_at=row["cancelled_at"], deliveries=_ANSWERS.validate_json(answers) if answers else None
         )
+
+    async def reschedule(
+        self, environment: str, notification_id: str, asked: Rescheduling, at: datetime
+    ) -> Notification | Literal["newer", "cancelled"] | None:
+        """From now on every step finds the new time, also one that plans it only later (None). The latest wish counts."""
+        table, key = NOTIFICATIONS.named(environment), {"notification_id": notification_id}
+        changes = {
+            "send_at": asked.model_dump(mode="json")["send_at"],
+            "moved_at": iso(at),
+            EXPIRES: _kept_after(last_moment(asked.send_at)),
+        }
+        newest = "attribute_not_exists(#cancel) AND (attribute_not_exists(#s_moved_at) OR #s_moved_at <= :s_moved_at)"
+        try:
+            row = await self._dynamo.update(table, key, changes, condition=newest, names={"#cancel": "cancelled_at"})
+        except ConditionFailed as failed:
+            return "cancelled" if "cancelled_at" in failed.item else "newer"
+        return _read(row) if "document" in row else None
+
+    async def moved_to(self, environment: str, notification_id: str) -> datetime | None:
+        """The time its sender gave it since, if any."""
+        row = await self._dynamo.get(NOTIFICATIONS.named(environment), {"notification_id": notification_id})
+        return _moved_to(row) if row else None
+
+    async def note_rescheduled(self, environment: str, notification_id: str, done: Rescheduling) -> None:
+        """What came of a new time, for whoever asked for it."""
+        key, move = {"notification_id": notification_id}, done.model_dump_json(exclude_defaults=True)
+        await self._dynamo.update(NOTIFICATIONS.named(environment), key, {"move": move})
+
+    async def rescheduling(self, environment: str, notification_id: str) -> Rescheduling | None:
+        row = await self._dynamo.get(NOTIFICATIONS.named(environment), {"notification_id": notification_id})
+        return Rescheduling.model_validate_json(row["move"]) if row and "move" in row else None
 
     async def get(self, environment: str, notification_id: str) -> Notification | None:
         """A consistent read, batched with the others of the moment."""

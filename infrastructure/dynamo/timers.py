@@ -3,12 +3,20 @@
 import json
 from datetime import datetime
 
-from infrastructure.dynamo.client import ConditionFailed, Dynamo
+from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
 from infrastructure.dynamo.tables import TIMERS
 from schemas.base import iso
-from schemas.timers import Timer, up_to
+from schemas.timers import Timer, order_of, shard_of, up_to
 
 _LEASE = "lease#"
+
+
+def key_of(environment: str, timer_id: str, due_at: datetime) -> Item:
+    return {"shard_key": f"{environment}#{shard_of(timer_id)}", "due": order_of(timer_id, due_at)}
+
+
+def _read(row: Item) -> Timer:
+    return Timer.model_validate(json.loads(row["document"]) | {"value": row["value"]})
 
 
 class TimerStore:
@@ -34,10 +42,16 @@ class TimerStore:
             {":shard": f"{environment}#{shard}", ":up_to": up_to(now)},
             limit=limit,
         )
-        return [Timer.model_validate(json.loads(row["document"]) | {"value": row["value"]}) for row in rows]
+        return [_read(row) for row in rows]
+
+    async def get(self, environment: str, timer_id: str, due_at: datetime) -> Timer | None:
+        """None when it has fired."""
+        key = key_of(environment, timer_id, due_at)
+        row = await self._dynamo.get(TIMERS.named(environment), key)
+        return _read(row) if row else None
 
     async def delete(self, timer: Timer) -> None:
-        key = {"shard_key": f"{timer.environment}#{timer.shard}", "due": timer.order}
+        key = key_of(timer.environment, timer.timer_id, timer.due_at)
         await self._dynamo.delete_soon(TIMERS.named(timer.environment), key)
 
     async def lease(self, environment: str, shard: int, owner: str, seen: int | None, now: datetime) -> tuple[bool, int]:

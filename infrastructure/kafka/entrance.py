@@ -10,7 +10,7 @@ from schemas import cloudevents, topics
 from schemas.events import Position
 from schemas.ids import new_request_id, notification_id
 from schemas.plan import people_named
-from schemas.requests import CancelRequest, NotificationRequest
+from schemas.requests import CancelRequest, NotificationRequest, RescheduleRequest
 from schemas.seal import seal
 from schemas.topics import Environment
 
@@ -84,6 +84,22 @@ class Entrance:
         position = await self._publish(topics.requests(environment, "urgent"), request_id, value, sender)
         PUBLISHED_MESSAGES.labels(entrance, environment).inc()
         return Accepted(notification_id(environment, producer, request_id), request_id, position)
+
+    async def reschedule(
+        self,
+        request_id: str,
+        send_at: datetime,
+        *,
+        environment: Environment,
+        producer: str,
+        correlation_id: str,
+        traceparent: str = "",
+    ) -> str:
+        """Like `cancel`, for giving what was sent for later another time; the name of this wish."""
+        value = RescheduleRequest(reschedule=request_id, send_at=send_at).model_dump_json(exclude_defaults=True).encode()
+        sender = Sender(producer, new_request_id(), correlation_id, traceparent)
+        await self._publish(topics.requests(environment, "urgent"), request_id, value, sender)
+        return sender.event_id
 
     async def _publish(self, topic: str, key: str, value: bytes, sender: Sender) -> Position:
         headers = cloudevents.event_headers(

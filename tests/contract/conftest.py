@@ -19,6 +19,7 @@ from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.preferences import PreferenceStore
+from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
@@ -37,6 +38,7 @@ from tests.fakes.stores import (
     FakeExpansions,
     FakeInbox,
     FakeNotifications,
+    FakeSchedules,
     FakeTimers,
 )
 from tests.fakes.trouble import FakeMarks, FakeTrouble
@@ -50,6 +52,7 @@ class Shelves:
     deliveries: DeliveryStore
     inbox: InboxStore
     timers: TimerStore
+    schedules: ScheduleStore
     contacts: ContactStore
     caps: CapStore
     preferences: PreferenceStore
@@ -74,6 +77,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         DeliveryStore(dynamo),
         InboxStore(dynamo),
         TimerStore(dynamo),
+        ScheduleStore(dynamo),
         ContactStore(dynamo),
         CapStore(dynamo),
         PreferenceStore(dynamo),
@@ -111,6 +115,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             ledger,
             FakeInbox(),
             FakeTimers(),
+            FakeSchedules(),
             FakeContacts(),
             FakeCaps(),
             FakePreferences(),

@@ -103,6 +103,7 @@ class House:
             deliveries=self.floor.deliveries,
             inbox=self.floor.inbox,
             timers=self.floor.timers,
+            schedules=self.floor.schedules,
             contacts=self.floor.contacts,
             caps=self.floor.caps,
             preferences=self.floor.preferences,

@@ -3,9 +3,10 @@
 # pylint: disable=super-init-not-called  # there is no client behind these
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Item
@@ -21,7 +22,8 @@ from infrastructure.dynamo.deliveries import (
 )
 from infrastructure.dynamo.expansions import ExpansionStore, at_the_beginning
 from infrastructure.dynamo.inbox import InboxStore, Standing, Withdrawal
-from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.notifications import NotificationStore, moved
+from infrastructure.dynamo.schedules import Entry, ScheduleStore
 from infrastructure.dynamo.timers import TimerStore
 from schemas.audiences import EVERYONE, Progress, Tally
 from schemas.cancelling import Cancellation, CancelledDelivery
@@ -32,7 +34,8 @@ from schemas.ids import shard_of
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
 from schemas.plan import Contact, Notification, Unplanned
-from schemas.timers import Timer, up_to
+from schemas.rescheduling import Rescheduling
+from schemas.timers import Timer, order_of, up_to
 from schemas.topics import Environment
 
 FAKE_SHARDS = 2
@@ -64,6 +67,8 @@ class FakeNotifications(NotificationStore):
         self.routed: set[tuple[str, str]] = set()
         self.notes: dict[tuple[str, str], Unplanned] = {}
         self.cancellations: dict[tuple[str, str], Cancellation] = {}
+        self.moves: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+        self.reschedulings: dict[tuple[str, str], Rescheduling] = {}
         self._outage = outage or Outage()
 
     async def put_if_absent(self, notification: Notification) -> Notification:
@@ -73,11 +78,15 @@ class FakeNotifications(NotificationStore):
             found = self.cancellations.get(key)
             cancelled_at = found.cancelled_at if found else None
             self.rows[key] = notification.model_copy(update={"cancelled_at": cancelled_at})
-        return self.rows[key]
+        return await self._standing(key)
 
     async def get(self, environment: str, notification_id: str) -> Notification | None:
         self._outage.touch("notifications.get")
-        return self.rows.get((environment, notification_id))
+        key = (environment, notification_id)
+        return await self._standing(key) if key in self.rows else None
+
+    async def _standing(self, key: tuple[str, str]) -> Notification:
+        return moved(self.rows[key], await self.moved_to(*key))
 
     async def mark_routed(self, notification: Notification, at: datetime) -> None:
         self._outage.write("notifications.mark_routed")
@@ -110,6 +119,29 @@ class FakeNotifications(NotificationStore):
     async def note_nothing_planned(self, environment: str, notification_id: str) -> None:
         if (environment, notification_id) not in self.rows:
             await self.note_cancelled(environment, notification_id, ())
+
+    async def reschedule(
+        self, environment: str, notification_id: str, asked: Rescheduling, at: datetime
+    ) -> Notification | Literal["newer", "cancelled"] | None:
+        self._outage.write("notifications.reschedule")
+        key = (environment, notification_id)
+        if key in self.cancellations:
+            return "cancelled"
+        if key in self.moves and self.moves[key][0] > at:
+            return "newer"
+        self.moves[key] = (at, asked.send_at)
+        return await self.get(environment, notification_id)
+
+    async def moved_to(self, environment: str, notification_id: str) -> datetime | None:
+        found = self.moves.get((environment, notification_id))
+        return found[1] if found else None
+
+    async def note_rescheduled(self, environment: str, notification_id: str, done: Rescheduling) -> None:
+        self._outage.write("notifications.note_rescheduled")
+        self.reschedulings[environment, notification_id] = done
+
+    async def rescheduling(self, environment: str, notification_id: str) -> Rescheduling | None:
+        return self.reschedulings.get((environment, notification_id))
 
     async def cancellation(self, environment: str, notification_id: str) -> Cancellation | None:
         return self.cancellations.get((environment, notification_id))
@@ -292,6 +324,9 @@ class FakeTimers(TimerStore):
         mine = (timer for (where, _), timer in self.timers.items() if where == environment and timer.shard == shard)
         return sorted((timer for timer in mine if timer.order < up_to(now)), key=lambda timer: timer.order)[:limit]
 
+    async def get(self, environment: str, timer_id: str, due_at: datetime) -> Timer | None:
+        return self.timers.get((environment, order_of(timer_id, due_at)))
+
     async def delete(self, timer: Timer) -> None:
         self.timers.pop((timer.environment, timer.order), None)
 
@@ -306,6 +341,26 @@ class FakeTimers(TimerStore):
         holder, version = self.leases.get((environment, shard), (None, 0))
         if holder == owner:
             self.leases[environment, shard] = (None, version + 1)
+
+
+class FakeSchedules(ScheduleStore):
+    def __init__(self, outage: Outage | None = None) -> None:
+        self.entries: set[tuple[str, str, Entry]] = set()
+        self._outage = outage or Outage()
+
+    async def put(self, environment: str, owners: Iterable[str], entry: Entry) -> None:
+        self._outage.write("schedules.put")
+        self.entries |= {(environment, owner, entry) for owner in owners}
+
+    async def remove(self, environment: str, owners: Iterable[str], entry: Entry) -> None:
+        self._outage.write("schedules.remove")
+        self.entries -= {(environment, owner, entry) for owner in owners}
+
+    async def page(self, environment: str, owner: str, *, after: str, limit: int) -> list[Entry]:
+        mine = sorted(
+            (entry for *whose, entry in self.entries if whose == [environment, owner]), key=lambda each: each.place
+        )
+        return [entry for entry in mine if entry.place > after][:limit]
 
 
 @dataclass

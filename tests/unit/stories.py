@@ -21,6 +21,8 @@ from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
+from consumers.rescheduling import Rescheduler
+from consumers.schedules import Schedules
 from consumers.waits import Waits
 from consumers.waking import Waking
 from infrastructure.kafka.reporting import Reporter
@@ -47,6 +49,7 @@ from tests.fakes.stores import (
     FakeExpansions,
     FakeInbox,
     FakeNotifications,
+    FakeSchedules,
     FakeTimers,
     Outage,
 )
@@ -122,6 +125,7 @@ class Floor:
         self.deliveries = FakeDeliveries(self.outage)
         self.inbox = FakeInbox(self.outage)
         self.timers = FakeTimers(self.outage)
+        self.schedules = FakeSchedules(self.outage)
         self.contacts = FakeContacts(self.outage)
         self.caps = FakeCaps(self.outage)
         self.preferences = FakePreferences(self.outage)
@@ -150,10 +154,25 @@ class Floor:
             self.notifications,
             Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas, self.clocks),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            self.scheduled,
+            Rescheduler(
+                self.notifications,
+                self.scheduled,
+                self.deliveries,
+                self.inbox,
+                Holding(self.deliveries, self.timers),
+                self.clocks,
+                self.announcer,
+                reporter,
+            ),
             self.timers,
             self.publisher,
             reporter,
         )
+
+    @property
+    def scheduled(self) -> Schedules:
+        return Schedules(self.notifications, self.schedules, self.timers)
 
     @property
     def clocks(self) -> Clocks:

@@ -1,0 +1,97 @@
+"""Carries out a new time, delivery by delivery. Repeating it finds the same and changes nothing."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from consumers.arrivals import Moved
+from consumers.clocks import Clocks
+from consumers.holding import Holding
+from consumers.schedules import Schedules
+from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.kafka.reporting import Reporter
+from infrastructure.ports import Received
+from infrastructure.redis.live import Announcer
+from schemas.events import event_of
+from schemas.holds import Hold
+from schemas.plan import Notification, PlannedDelivery
+from schemas.rescheduling import MovedDelivery, MoveRefusal, move_answer, moved_delivery
+from schemas.schedules import SCHEDULED
+
+log = structlog.get_logger()
+
+
+class Rescheduler:
+    def __init__(
+        self,
+        notifications: NotificationStore,
+        schedules: Schedules,
+        deliveries: DeliveryStore,
+        inbox: InboxStore,
+        holding: Holding,
+        clocks: Clocks,
+        announcer: Announcer,
+        reporter: Reporter,
+    ) -> None:
+        self._notifications = notifications
+        self._schedules = schedules
+        self._deliveries = deliveries
+        self._inbox = inbox
+        self._holding = holding
+        self._clocks = clocks
+        self._announcer = announcer
+        self._reporter = reporter
+
+    async def carry_out(self, record: Received, moved: Moved) -> None:
+        """First the time in the row, which every later step reads; then each delivery that is planned already."""
+        environment, notification_id = moved.environment, moved.notification_id
+        found = await self._notifications.get(environment, notification_id)
+        if found is not None and found.plan.audience is not None:
+            await self._refuse(moved, "audience_is_walked")
+            return
+        standing = await self._notifications.reschedule(environment, notification_id, moved.asked, moved.at)
+        if standing == "newer":
+            log.info("notification.move_outdated", send_at=moved.send_at.isoformat())
+            return
+        if standing == "cancelled":
+            await self._refuse(moved, "cancelled")
+            return
+        answers: list[MovedDelivery] = []
+        if standing is None:
+            await self._schedules.move(moved)
+        else:
+            answers = await asyncio.gather(*(self._move(record, standing, line) for line in standing.plan.to_make))
+        done = moved.asked.model_copy(update={"deliveries": tuple(answers)})
+        await self._notifications.note_rescheduled(environment, notification_id, done)
+        await self._announcer.outcome_known(environment, notification_id)
+        log.info("notification.moved", send_at=moved.send_at.isoformat(), answers=sorted(each.answer for each in answers))
+
+    async def _refuse(self, moved: Moved, why: MoveRefusal) -> None:
+        refused = moved.asked.model_copy(update={"refused": why, "deliveries": ()})
+        await self._notifications.note_rescheduled(moved.environment, moved.notification_id, refused)
+        await self._announcer.outcome_known(moved.environment, moved.notification_id)
+
+    async def _move(self, record: Received, notification: Notification, line: PlannedDelivery) -> MovedDelivery:
+        """Its row rests until the new time, unless it was attempted: then the row says what became of it."""
+        delivery = notification.record_of(line)
+        if line.channel == "in_app" and await self._inbox.standing(
+            delivery.environment, delivery.recipient, delivery.delivery_id
+        ):
+            return moved_delivery(delivery, "sent")
+        timed = await self._clocks.due_at(notification.environment, line, notification.request.send_at or datetime.now(UTC))
+        row = await self._deliveries.get(
+            delivery.environment, delivery.notification_id, delivery.delivery_id, delivery.shard
+        )
+        if row is not None:
+            if row.held and row.next_at == timed:
+                return moved_delivery(row, "moved")  # by an earlier reading of the same record
+            delivery = delivery.model_copy(update={"turn": row.turn})
+        rested = await self._holding.rest(delivery, Hold(SCHEDULED, timed), str(record.position))
+        if rested.held:
+            await self._reporter.status(
+                event_of(rested, origin=record.position, **notification.whose), correlation_id="", traceparent=""
+            )
+        return move_answer(rested, rested.model_copy(update={"turn": delivery.turn + 1, "next_at": timed}))
