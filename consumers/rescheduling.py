@@ -63,6 +63,7 @@ class Rescheduler:
         if standing is None:
             await self._schedules.move(moved)
         else:
+            await self._schedules.listed(environment, notification_id, moved.producer, standing.request)
             answers = await asyncio.gather(*(self._move(record, standing, line) for line in standing.plan.to_make))
         done = moved.asked.model_copy(update={"deliveries": tuple(answers)})
         await self._notifications.note_rescheduled(environment, notification_id, done)

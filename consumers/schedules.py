@@ -24,13 +24,17 @@ class Schedules:
         moved_to = await self._notifications.moved_to(arrival.environment, arrival.notification_id)
         return arrival.request.model_copy(update={"send_at": moved_to}) if moved_to else arrival.request
 
+    async def listed(self, environment: str, notification_id: str, producer: str, request: NotificationRequest) -> None:
+        """Put where its sender finds it, and each person it names; what is not so any more is passed over there."""
+        if request.send_at is not None:
+            owners = (of_producer(producer), *map(of_person, people_named(request)))
+            await self._schedules.put(environment, owners, Entry(notification_id, last_moment(request.send_at)))
+
     async def note(self, arrival: Arrival, request: NotificationRequest, timer_id: str, now: datetime) -> None:
         """What can be looked up until it is routed. Listed first: what is listed and is not there is passed over."""
         if request.send_at is None:
             return
-        owners = (of_producer(arrival.producer), *map(of_person, people_named(request)))
-        entry = Entry(arrival.notification_id, last_moment(request.send_at))
-        await self._schedules.put(arrival.environment, owners, entry)
+        await self.listed(arrival.environment, arrival.notification_id, arrival.producer, request)
         note = Unplanned(
             status="SCHEDULED",
             producer=arrival.producer,

@@ -21,7 +21,7 @@ from schemas.events import FieldError, Receipt, StatusEvent
 from schemas.identity import body_hash
 from schemas.plan import Notification, Unplanned
 from schemas.requests import NotificationRequest
-from schemas.schedules import first_moment
+from schemas.schedules import first_moment, last_moment
 from schemas.timers import Timer
 
 log = structlog.get_logger()
@@ -72,6 +72,8 @@ class Route:
         if request.send_at is not None and first_moment(request.send_at) > now:
             await self._postpone(record, arrival, request)
             return
+        if request.send_at is not None and last_moment(request.send_at) > now:  # not everybody is due yet
+            await self._schedules.listed(arrival.environment, arrival.notification_id, arrival.producer, request)
         try:
             notification, is_new = await self._notification(
                 replace(arrival, request=request), body_hash(arrival.request), now
