@@ -58,6 +58,10 @@ class Choices:
         """Read consistently, in one batch with whatever else is read at this moment."""
         return NOTHING_CHOSEN if delivery.bare else await self._store.get(delivery.environment, delivery.recipient)
 
+    def passes(self, plan: Plan) -> bool:
+        """Whether nothing may keep it back: what is urgent, also where its producer is over quota, and what is mandatory."""
+        return "urgent" in (plan.priority, plan.moved_from) or plan.category in self._mandatory
+
     async def of_person(self, environment: Environment | str, person: str) -> Preferences:
         return await self._store.get(environment, person)
 

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from consumers.arrivals import Arrival
+from consumers.capping import Capping
 from consumers.choices import Choices
 from consumers.clocks import Clocks
 from consumers.quotas import Quotas
-from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.contacts import ContactStore
 from schemas.audiences import audience_of
-from schemas.caps import Cap
 from schemas.catalogue import Catalogue, Unresolved
 from schemas.events import FieldError
 from schemas.outcomes import Policy
@@ -25,7 +24,6 @@ from schemas.plan import (
     make_plan,
     people_named,
     recipients_of,
-    skipping,
 )
 from schemas.requests import Channel
 from schemas.schedules import first_moment
@@ -47,7 +45,7 @@ class Planner:
         self,
         catalogue: Catalogue,
         contacts: ContactStore,
-        caps: CapStore,
+        capping: Capping,
         policies: Mapping[Channel, Policy],
         choices: Choices,
         quotas: Quotas,
@@ -55,7 +53,7 @@ class Planner:
     ) -> None:
         self._catalogue = catalogue
         self._contacts = contacts
-        self._caps = caps
+        self._capping = capping
         self._policies = policies
         self._choices = choices
         self._quotas = quotas
@@ -84,10 +82,10 @@ class Planner:
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
         lines = self._choices.narrowed(request, plan, plan.lines, chosen, datetime.now(UTC))
-        over = await self._over_their_caps(
-            environment, lines, plan.type, kind.caps, arrival.notification_id, arrival.accepted_at
+        lines = await self._capping.applied(
+            environment, plan, lines, kind.caps, arrival.notification_id, arrival.accepted_at
         )
-        lines = await self._clocks.all_timed(environment, skipping(lines, over, "capped"), request.send_at)
+        lines = await self._clocks.all_timed(environment, lines, request.send_at)
         plan = plan.with_lines(lines)
         return await self._quotas.applied(environment, arrival.producer, plan)
 
@@ -102,29 +100,10 @@ class Planner:
         )
         lines = audience_lines(notification, people, contacts)
         lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))
-        over = await self._over_their_caps(
-            environment, lines, plan.type, audience.caps, notification.notification_id, audience.cutoff
+        return await self._capping.applied(
+            environment, plan, lines, audience.caps, notification.notification_id, audience.cutoff
         )
-        return skipping(lines, over, "capped")
 
     async def _known(self, environment: str, people: Sequence[str], channels: Sequence[Channel]) -> dict[str, Contact]:
         """Their contacts, where a channel needs an address."""
         return await self._contacts.get_many(environment, people) if "email" in channels else {}
-
-    async def _over_their_caps(
-        self,
-        environment: str,
-        lines: Sequence[PlannedDelivery],
-        kind: str,
-        caps: Sequence[Cap],
-        notification_id: str,
-        accepted_at: datetime,
-    ) -> set[str]:
-        """Counted before anything is stored, under the notification's id: planning it again counts nothing twice."""
-        if not caps:
-            return set()
-        reached = sorted({line.recipient for line in lines if line.skipped is None})
-        scope = kind.rsplit("@", 1)[0]  # a cap holds for every version of its type
-        counts = (self._caps.count(environment, each, scope, caps, notification_id, accepted_at) for each in reached)
-        allowed = await asyncio.gather(*counts)
-        return {each for each, may in zip(reached, allowed, strict=True) if not may}

@@ -1,9 +1,11 @@
-"""Whether a delivery goes out now or rests, for how long, and why: its time, then its person's quiet hours."""
+"""Whether a delivery goes out now or rests, for how long, and why: its time, its person's quiet hours, their caps."""
 
 from datetime import datetime
 
+from consumers.capping import Capping
 from consumers.choices import Choices
 from consumers.clocks import Clocks
+from schemas.deliveries import DeliveryRecord
 from schemas.holds import Hold
 from schemas.plan import Notification, PlannedDelivery
 from schemas.preferences import QUIET_HOURS, Preferences
@@ -11,11 +13,17 @@ from schemas.schedules import SCHEDULED
 
 
 class Waits:
-    def __init__(self, clocks: Clocks, choices: Choices) -> None:
+    def __init__(self, clocks: Clocks, choices: Choices, capping: Capping) -> None:
         self._clocks = clocks
         self._choices = choices
+        self._capping = capping
 
-    async def timed(self, notification: Notification, line: PlannedDelivery, chosen: Preferences) -> PlannedDelivery:
+    async def timed(
+        self, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery, chosen: Preferences
+    ) -> PlannedDelivery:
+        """The line with what its record knows of its caps, and with the time it is due, where it was sent for later."""
+        if delivery.capped and not line.capped:  # of an audience: the stored plan has no line of it
+            line = line.model_copy(update={"capped": True})
         return await self._clocks.timed(notification, line, chosen)
 
     async def hold(
@@ -26,4 +34,7 @@ class Waits:
             return Hold(SCHEDULED, line.due_at)
         # the inbox wakes nobody
         quiet = self._choices.held_until(chosen, notification, line, now) if line.channel != "in_app" else None
-        return Hold(QUIET_HOURS, quiet) if quiet is not None else None
+        if quiet is not None:
+            return Hold(QUIET_HOURS, quiet)
+        full = await self._capping.full(notification, line, now)  # last, because it counts what may go
+        return Hold(full.reason, full.until) if full else None

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
+from consumers.capping import Capping
 from consumers.choices import Choices, Links
 from consumers.clocks import Clocks
 from consumers.dispatch import Dispatcher
@@ -174,7 +175,7 @@ def _planner(resources: Resources) -> Planner:
     return Planner(
         resources.catalogue,
         stores.contacts,
-        stores.caps,
+        _capping(resources),
         settings.delivery_policy,
         _choices(resources),
         quotas,
@@ -200,8 +201,13 @@ def _clocks(resources: Resources) -> Clocks:
     return Clocks(resources.stores.contacts, _choices(resources), resources.settings.default_time_zone)
 
 
+def _capping(resources: Resources) -> Capping:
+    across_types = resources.settings.person_caps
+    return Capping(resources.stores.caps, resources.catalogue, _choices(resources), across_types)
+
+
 def _waits(resources: Resources) -> Waits:
-    return Waits(_clocks(resources), _choices(resources))
+    return Waits(_clocks(resources), _choices(resources), _capping(resources))
 
 
 def _expand(resources: Resources, reporter: Reporter) -> Expand:

@@ -20,6 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from schemas.caps import Cap
 from schemas.outcomes import Policy
 from schemas.quiet_hours import ZoneName
 from schemas.requests import Channel
@@ -131,6 +132,7 @@ class Settings(BaseSettings):
 
     # what waits
     default_time_zone: ZoneName = "UTC"
+    person_caps: list[Cap] = Field(default_factory=list, max_length=4)
 
     # audiences
     closed_topics: CommaSeparated = ()

@@ -50,6 +50,7 @@ class DeliveryRecord(Record):
     priority: Priority = "normal"
     turn: int = 0
     bare: bool = False  # to an address, not to a person
+    capped: bool = False  # it asks its caps before it goes out
     correlation_id: str = ""
     traceparent: str = ""
 
@@ -109,6 +110,7 @@ class Delivery(Record):
     claim_token: str | None = None
     doubtful: bool = False
     released: bool = False
+    capped: bool = False
     cancel_requested_at: UtcDatetime | None = None
     reason: str | None = None
     provider: str | None = None
@@ -149,7 +151,9 @@ class Delivery(Record):
 
 def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
     """A row of the delivery a record names."""
-    ids = record.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel", "shards"})
+    ids = record.model_dump(
+        include={"environment", "notification_id", "delivery_id", "recipient", "channel", "shards", "capped"}
+    )
     return Delivery.model_validate(ids | {"updated_at": now} | fields)
 
 

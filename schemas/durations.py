@@ -21,3 +21,10 @@ def _positive(value: timedelta) -> float:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_read), PlainSerializer(_positive, return_type=float)]
+
+
+def as_text(span: timedelta) -> str:
+    """As people write it, in the largest unit that fits: `90s`, `15m`, `1d`."""
+    seconds = int(span.total_seconds())
+    unit = next(name for name in ("d", "h", "m", "s") if seconds % _SECONDS[name] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"

@@ -1,6 +1,6 @@
 """Who gets what on which channel: decided once, stored, and followed by every replay. Pure; time comes as an argument."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -38,18 +38,11 @@ class PlannedDelivery(Record):
     bare: bool = False  # an address without a person: nobody there has preferences
     chosen: int = 0  # the version of the person's preferences that was consulted
     due_at: UtcDatetime | None = None  # when it was asked for, on this person's clock
+    capped: bool = False  # a cap was full: it has to ask again before it goes out
 
     def shard(self, shards: int) -> int:
         """Which of the plan's ledger shards holds its row."""
         return shard_of(self.recipient, shards)
-
-
-def skipping(lines: Iterable[PlannedDelivery], recipients: Collection[str], reason: str) -> tuple[PlannedDelivery, ...]:
-    """The same lines with every delivery to these recipients skipped."""
-    return tuple(
-        line.model_copy(update={"skipped": reason}) if line.recipient in recipients and not line.skipped else line
-        for line in lines
-    )
 
 
 class Plan(Record):
@@ -121,6 +114,7 @@ class Notification(Record):
             shards=self.plan.shards,
             priority=audience.priority if audience else self.plan.priority,
             bare=line.bare,
+            capped=line.capped,
             correlation_id=correlation_id,
             traceparent=traceparent,
         )

@@ -73,7 +73,7 @@ class Deliver(ABC):
                 # only route and expand hand out deliveries; this one was written by somebody else
                 await self._put_away(record, "not_planned")
                 return
-            line = await self._waits.timed(notification, line, chosen)
+            line = await self._waits.timed(delivery, notification, line, chosen)
             await self._act(record, delivery, notification, line, chosen)
 
     async def bury(self, record: Received, error: Exception) -> None:

@@ -27,7 +27,7 @@ from infrastructure.dynamo.schedules import Entry, ScheduleStore
 from infrastructure.dynamo.timers import TimerStore
 from schemas.audiences import EVERYONE, Progress, Tally
 from schemas.cancelling import Cancellation, CancelledDelivery
-from schemas.caps import Cap, Counted, counted_with
+from schemas.caps import Counted, Full, Scope, counted_with, strictest
 from schemas.deliveries import Delivery, DeliveryRecord, row_of
 from schemas.holds import place_of_rest
 from schemas.ids import shard_of
@@ -440,11 +440,15 @@ class FakeCaps(CapStore):
         self._outage = outage or Outage()
 
     async def count(
-        self, environment: str, person: str, scope: str, caps: Sequence[Cap], notification_id: str, now: datetime
-    ) -> bool:
+        self, environment: str, person: str, scopes: Sequence[Scope], notification_id: str, now: datetime
+    ) -> Full | None:
         self._outage.write("caps.count")
-        key = (environment, person, scope)
-        after = counted_with(self.counted.get(key, ()), caps, notification_id, now)
-        if after is not None:
-            self.counted[key] = after
-        return after is not None
+        keys = [(environment, person, scope.key) for scope in scopes]
+        found = [
+            counted_with(self.counted.get(key, ()), scope, notification_id, now)
+            for key, scope in zip(keys, scopes, strict=True)
+        ]
+        full = strictest([each for each in found if isinstance(each, Full)])
+        if full is None:
+            self.counted |= {key: each for key, each in zip(keys, found, strict=True) if not isinstance(each, Full)}
+        return full

@@ -7,6 +7,7 @@ from typing import Any
 
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
+from consumers.capping import Capping
 from consumers.choices import Choices, Links
 from consumers.clocks import Clocks
 from consumers.dispatch import Dispatcher
@@ -128,6 +129,7 @@ class Floor:
         self.schedules = FakeSchedules(self.outage)
         self.contacts = FakeContacts(self.outage)
         self.caps = FakeCaps(self.outage)
+        self.person_caps: tuple[Cap, ...] = ()
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
         self.expansions = FakeExpansions(self.outage)
@@ -152,7 +154,7 @@ class Floor:
         return Route(
             Arrivals((KEY,), ()),
             self.notifications,
-            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas, self.clocks),
+            Planner(self.catalogue, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
             self.scheduled,
             Rescheduler(
@@ -183,8 +185,12 @@ class Floor:
         return Waking(self.notifications, self.deliveries, self.timers)
 
     @property
+    def capping(self) -> Capping:
+        return Capping(self.caps, self.catalogue, self.choices, self.person_caps)
+
+    @property
     def waits(self) -> Waits:
-        return Waits(self.clocks, self.choices)
+        return Waits(self.clocks, self.choices, self.capping)
 
     @property
     def in_app(self) -> DeliverInApp:
@@ -233,7 +239,7 @@ class Floor:
             self.contacts,
             self.deliveries,
             self.timers,
-            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas, self.clocks),
+            Planner(self.catalogue, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
             self.publisher,
             reporter,

@@ -384,7 +384,7 @@ async def test_caps_hold_for_an_audience_too() -> None:
     await floor.walks()
     await floor.walks()
     assert recipients(floor.handed_out(BULK)) == {"ana": 2}
-    assert [(row.state, row.reason) for row in floor.deliveries.rows.values()] == [("SKIPPED", "capped")]
+    assert [(row.state, row.reason) for row in floor.deliveries.rows.values()] == [("SKIPPED", "capped:nudge:2/1h")]
 
 
 async def test_who_was_left_out_of_an_inbox_by_a_cap_is_not_said_to_be_cancelled() -> None:
@@ -398,7 +398,7 @@ async def test_who_was_left_out_of_an_inbox_by_a_cap_is_not_said_to_be_cancelled
     await floor.walks()
     assert len(floor.inbox.withdrawn) == 2
     ended = Counter((row.state, row.reason) for row in floor.deliveries.rows.values())
-    assert ended == {("SKIPPED", "capped"): 1, ("CANCELLED", "cancelled"): 2}
+    assert ended == {("SKIPPED", "capped:nudge:2/1h"): 1, ("CANCELLED", "cancelled"): 2}
 
 
 async def test_a_record_that_is_no_shard_of_ours_is_put_away() -> None:

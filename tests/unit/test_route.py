@@ -128,7 +128,7 @@ async def test_a_cap_skips_what_is_over_it_and_a_replay_counts_nothing_twice() -
         await floor.route.handle(nudge)
     plans = [row.plan for row in floor.notifications.rows.values()]
     assert [len(plan.to_make) for plan in plans] == [2, 2, 0], "a notification counts once, whatever its channels"
-    assert {line.skipped for line in plans[-1].lines} == {"capped"}
+    assert {line.skipped for line in plans[-1].lines} == {"capped:nudge:2/1h"}
     assert floor.receipts()[-1]["counts"] == {"PLANNED": 0, "SKIPPED": 2}
 
 

@@ -1,0 +1,64 @@
+"""Who has had enough: counted when a plan is made, and asked again by what rests until its window lets it through."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from consumers.choices import Choices
+from infrastructure.dynamo.caps import CapStore
+from schemas.caps import Cap, Full, Scope, scopes
+from schemas.catalogue import Catalogue
+from schemas.plan import Notification, Plan, PlannedDelivery
+
+
+class Capping:
+    """`across_types` are the deployment's, per person. What is urgent or mandatory passes, and is not counted."""
+
+    def __init__(self, caps: CapStore, catalogue: Catalogue, choices: Choices, across_types: Iterable[Cap]) -> None:
+        self._caps = caps
+        self._catalogue = catalogue
+        self._choices = choices
+        self._across_types = tuple(across_types)
+
+    async def applied(
+        self,
+        environment: str,
+        plan: Plan,
+        lines: Sequence[PlannedDelivery],
+        of_type: Sequence[Cap],
+        notification_id: str,
+        at: datetime,
+    ) -> tuple[PlannedDelivery, ...]:
+        """The lines with a skip, or a mark that it has to ask again, where a cap is full.
+
+        Counted before anything is stored, under the notification's id: planning it again counts nothing twice.
+        """
+        among = scopes(_name(plan), of_type, self._across_types)
+        if not among or self._choices.passes(plan):
+            return tuple(lines)
+        reached = sorted({line.recipient for line in lines if line.skipped is None})
+        found = await asyncio.gather(*(self._caps.count(environment, each, among, notification_id, at) for each in reached))
+        full = {each: over for each, over in zip(reached, found, strict=True) if over is not None}
+        return tuple(_over(line, full) for line in lines)
+
+    async def full(self, notification: Notification, line: PlannedDelivery, now: datetime) -> Full | None:
+        """Of one that found a cap full when it was planned: counts it now, or says what it goes on waiting for."""
+        if not line.capped or not (among := self._scopes(notification)):
+            return None
+        return await self._caps.count(notification.environment, line.recipient, among, notification.notification_id, now)
+
+    def _scopes(self, notification: Notification) -> tuple[Scope, ...]:
+        """As they are now: a cap that has been taken away holds up nobody."""
+        kind = self._catalogue.types.get(name := _name(notification.plan))
+        return scopes(name, kind.caps if kind else (), self._across_types)
+
+
+def _name(plan: Plan) -> str:
+    return plan.type.rsplit("@", 1)[0]
+
+
+def _over(line: PlannedDelivery, full: Mapping[str, Full]) -> PlannedDelivery:
+    over = full.get(line.recipient)
+    if over is None or line.skipped is not None:
+        return line
+    return line.model_copy(update={"skipped": over.reason} if over.cap.over == "drop" else {"capped": True})
