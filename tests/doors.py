@@ -19,6 +19,7 @@ Client = Callable[[dict[str, str]], AbstractAsyncContextManager[httpx2.AsyncClie
 TokenOf = Callable[[str], Awaitable[dict[str, str]]]
 
 SEND = "/api/v1/notifications"
+RESCHEDULE = f"PATCH {SEND}/{{notification_id}}"
 HELLO = {"to": "ana", "message": "Hello", "environment": "dev"}
 NEW_KEY = {"name": "matrix", "producer": "matrix", "environment": "dev"}
 
@@ -27,7 +28,7 @@ BODIES: Mapping[str, Any] = {
     f"POST {SEND}": HELLO,
     f"POST {SEND}/batch": [HELLO],
     f"POST {SEND}/mark-seen": {"ids": []},
-    f"PATCH {SEND}/{{notification_id}}": {"send_at": "2026-12-01T09:00"},
+    RESCHEDULE: {"send_at": "2036-12-02T09:00"},
     "POST /api/v1/notifications/preferences": {"category": "matrix", "channel": "email"},
     "PUT /api/v1/notifications/preferences/{preference}": {"enabled": True},
     "PATCH /api/v1/people/{person}": {"name": "Ana Moreau"},
@@ -50,6 +51,7 @@ class Doors:
 
     def __init__(self, client: Client, ring: Keyring, headers: Mapping[str, dict[str, str]]) -> None:
         self._client, self._ring, self._headers = client, ring, headers
+        self._later = ""
         self._document = document(an_app())["paths"]
         self._ids = {
             "environment": "dev",
@@ -73,8 +75,20 @@ class Doors:
                 return found if found.get("status") == "SETTLED" else None
 
             [delivery] = (await eventually(settled))["deliveries"]
+            self._later = await self._for_later(ana)
         self._ids |= {"notification_id": sent["notification_id"], "delivery_id": delivery["delivery_id"]}
         self._ids["item_id"] = delivery["delivery_id"]
+
+    async def _for_later(self, client: httpx2.AsyncClient) -> str:
+        """One that waits for its time, for the door that gives it another."""
+        sent = (await client.post(SEND, json=HELLO | {"send_at": "2036-12-01T09:00Z"})).json()["data"]
+
+        async def waits() -> bool:
+            found = (await client.get(f"{SEND}/{sent['notification_id']}")).json()["data"] or {}
+            return bool(found.get("status") == "SCHEDULED")
+
+        await eventually(waits)
+        return str(sent["notification_id"])
 
     async def tried(self, name: str) -> tuple[int, ...]:
         """The status each caller is answered with."""
@@ -86,11 +100,12 @@ class Doors:
         if "{key_id}" in path:  # its own key for each knock: some of these doors end it
             wanted = NewKey.model_validate(NEW_KEY)
             self._ids["key_id"] = (await self._ring.create(wanted, "dev", "matrix", datetime.now(UTC))).key.key_id
+        ids = self._ids | ({"notification_id": self._later} if name == RESCHEDULE else {})
         in_query = {each["name"] for each in told.get("parameters", ()) if each["in"] == "query"}
         query = {"environment": "dev"} if "environment" in in_query else {}
         sent: dict[str, Any] = {"json": BODIES.get(name, {})} if "requestBody" in told else {}
         async with self._client(headers) as client:
-            answer = await client.request(method, path.format(**self._ids), params=query | QUERIES.get(name, {}), **sent)
+            answer = await client.request(method, path.format(**ids), params=query | QUERIES.get(name, {}), **sent)
         return answer.status_code
 
 

@@ -60,7 +60,10 @@ def test_a_span_is_said_as_people_write_it(seconds: int, text: str) -> None:
 async def capped_works(*, person_caps: tuple[Cap, ...] = (), of_type: tuple[Cap, ...] = ()) -> Clockwork:
     works = Clockwork(*(Sent("250"),) * 9)
     works.floor.person_caps = person_caps
-    types = [*{each.pinned: each for each in CATALOGUE.types.values()}.values(), NotificationType(name="tip", caps=of_type, category="tips")]
+    types = [
+        *{each.pinned: each for each in CATALOGUE.types.values()}.values(),
+        NotificationType(name="tip", caps=of_type, category="tips"),
+    ]
     works.floor.catalogue = Catalogue.of(types, list({each.pinned: each for each in CATALOGUE.templates.values()}.values()))
     await works.floor.knows("ana", "ana@x.io")
     return works

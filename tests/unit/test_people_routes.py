@@ -60,9 +60,15 @@ async def test_an_address_is_set_by_backends_and_not_by_oneself(ana: httpx2.Asyn
     assert (await olga.get(f"{PEOPLE}/zoe")).status_code == 404
     assert (await ana.patch(f"{PEOPLE}/me", json={"email": "elsewhere@example.com"})).status_code == 403
     set_ = await olga.patch(f"{PEOPLE}/zoe", json={"email": "zoe@example.com", "name": "Zoe"})
-    assert set_.json()["data"] == {"person": "zoe", "email": "zoe@example.com", "email_verified": True, "name": "Zoe"}
+    assert set_.json()["data"] == {
+        "person": "zoe",
+        "email": "zoe@example.com",
+        "email_verified": True,
+        "name": "Zoe",
+        "zone": None,
+    }
     cleared = await olga.patch(f"{PEOPLE}/zoe", json={"email": None})
-    assert cleared.json()["data"] == {"person": "zoe", "email": None, "email_verified": False, "name": "Zoe"}
+    assert cleared.json()["data"] == {"person": "zoe", "email": None, "email_verified": False, "name": "Zoe", "zone": None}
     assert (await olga.patch(f"{PEOPLE}/zoe", json={"email": "no address"})).status_code == 422
     assert (await olga.patch(f"{PEOPLE}/zoe", json={})).status_code == 422
 
