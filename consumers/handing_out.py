@@ -12,6 +12,7 @@ from infrastructure.ports import Outgoing, Publisher, Received
 from schemas import cloudevents, topics
 from schemas.deliveries import EVENT_OF, State
 from schemas.events import Receipt, StatusEvent, Verdict
+from schemas.fallback import at_once
 from schemas.plan import Notification, PlannedDelivery
 
 log = structlog.get_logger()
@@ -30,9 +31,9 @@ class HandingOut:
         if expired:
             await self._all_ended(record, arrival, notification, "EXPIRED", "deadline_passed")
         else:
-            await asyncio.gather(*(self._deliver(arrival, line, notification) for line in plan.to_make))
+            await asyncio.gather(*(self._deliver(arrival, line, notification) for line in at_once(plan)))
         await self.tell(record, arrival, notification, now)
-        log.info("notification.routed", deliveries=0 if expired else len(plan.to_make), skipped=len(plan.skips))
+        log.info("notification.routed", deliveries=0 if expired else len(at_once(plan)), skipped=len(plan.skips))
 
     async def tell(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
         """Everything but the deliveries themselves."""

@@ -16,6 +16,11 @@ from schemas.requests import Channel, EveryoneTarget, NotificationRequest, Topic
 from schemas.types import NotificationType
 
 
+def reaching(request: NotificationRequest, kind: NotificationType) -> set[Channel]:
+    """Every channel a person may be reached on, sooner or later."""
+    return {*kind.channels_for(request), *(channel for step in kind.steps_for(request) for channel in step.channels)}
+
+
 class Refused(ValueError):
     """A request that can be read and cannot be carried out."""
 
@@ -51,7 +56,7 @@ class Planner:
             raise Refused(error.reason, error.pointer, error.detail) from error
         audience = await self._audience(arrival.environment, request)
         people = tuple(dict.fromkeys((*people_named(request), *audience)))
-        reached = people if "email" in (request.channels or kind.channels) else ()
+        reached = people if "email" in reaching(request, kind) else ()
         contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
             self._contacts.get_many(arrival.environment, reached),
             self._choices.of_many(arrival.environment, people, request.category or kind.category),

@@ -9,6 +9,7 @@ from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
 from consumers.dispatch import Dispatcher
+from consumers.following import Following
 from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
@@ -139,6 +140,7 @@ def _choices(resources: Resources) -> Choices:
 def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher: Dispatcher) -> Deliver:
     settings, stores = resources.settings, resources.stores
     longest = timedelta(seconds=settings.delivery_deadline_s)
+    following = Following(stores.timers, stores.deliveries, stores.inbox)
     if channel == "in_app":
         return DeliverInApp(
             stores.notifications,
@@ -147,6 +149,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             reporter,
             longest,
             _choices(resources),
+            following,
             stores.inbox,
             resources.announcer,
         )
@@ -158,6 +161,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         reporter,
         longest,
         _choices(resources),
+        following,
         dispatcher,
         stores.deliveries,
         stores.timers,

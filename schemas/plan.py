@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from schemas.base import Record, UtcDatetime
@@ -11,7 +11,7 @@ from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of
 from schemas.outcomes import Policy
 from schemas.preferences import About
-from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
+from schemas.requests import Channel, EmailTarget, FallbackStep, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
 from schemas.topics import Environment, Priority
 from schemas.types import NotificationType
 
@@ -34,6 +34,7 @@ class PlannedDelivery(Record):
     skipped: str | None = None
     bare: bool = False  # an address without a person: nobody there has preferences
     chosen: int = 0  # the version of the person's preferences that was consulted
+    step: int = 0  # 0: the first channels; n: the n-th step of the fallback
 
 
 class Plan(Record):
@@ -43,10 +44,15 @@ class Plan(Record):
     template: str | None
     priority: Priority
     expires_at: UtcDatetime | None = None
+    fallback: tuple[FallbackStep, ...] = ()
 
     @property
     def to_make(self) -> tuple[PlannedDelivery, ...]:
         return tuple(line for line in self.lines if line.skipped is None)
+
+    def waits_before(self, line: PlannedDelivery) -> timedelta:
+        """How long a line waits for its turn, when every step before it settles at once."""
+        return sum((step.after for step in self.fallback[: line.step]), timedelta(0))
 
     def without(self, recipients: Collection[str], reason: str) -> "Plan":
         """The same plan with every delivery to these recipients skipped."""
@@ -170,12 +176,16 @@ def _person(user: str, given: str | None, contact: Contact | None) -> Recipient:
     return Recipient(user, user, contact.email if contact else None, "primary")
 
 
-def channels_for(recipient: Recipient, request: NotificationRequest, kind: NotificationType) -> Sequence[Channel]:
-    """A person gets the request's channels, else the type's; a bare address is its own channel."""
+def channels_for(
+    recipient: Recipient, request: NotificationRequest, kind: NotificationType
+) -> Sequence[tuple[int, Channel]]:
+    """Each with its step. A person gets the request's channels, else the type's; a bare address is its own channel."""
     if recipient.person is not None:
-        return request.channels or kind.channels
+        steps = enumerate(kind.steps_for(request), start=1)
+        later = ((number, channel) for number, step in steps for channel in step.channels)
+        return *((0, channel) for channel in kind.channels_for(request)), *later
     own: Channel = "slack" if recipient.slack else "email"
-    return (own,)
+    return ((0, own),)
 
 
 def make_plan(
@@ -190,9 +200,9 @@ def make_plan(
     """Every delivery of a notification, or its skip with the reason; `policies` are the deployment's, per channel."""
     agreed: dict[Channel, Policy] = {**policies, **kind.policy}
     lines = [
-        _line(notification, recipient, channel, request, agreed.get(channel, "at_least_once"))
+        _line(notification, recipient, channel, request, agreed.get(channel, "at_least_once"), step)
         for recipient in recipients
-        for channel in channels_for(recipient, request, kind)
+        for step, channel in channels_for(recipient, request, kind)
     ]
     if len(lines) > MAX_PLANNED:
         raise TooManyDeliveries(f"{len(lines)} deliveries planned; one request may have {MAX_PLANNED}")
@@ -206,16 +216,17 @@ def make_plan(
         template=template,
         priority=request.priority or kind.priority,
         expires_at=expires_at,
+        fallback=kind.steps_for(request),
     )
 
 
 def _line(
-    notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy
+    notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy, step: int
 ) -> PlannedDelivery:
     reach = recipient.reachable_on(channel)
     endpoint, address = ("", None) if isinstance(reach, str) else reach
     skipped = reach if isinstance(reach, str) else None
-    if request.channels is not None and channel not in request.channels:
+    if step == 0 and request.channels is not None and channel not in request.channels:
         skipped = "channel_not_asked_for"
     return PlannedDelivery(
         delivery_id=delivery_id(notification, recipient.key, channel, endpoint),
@@ -225,6 +236,7 @@ def _line(
         address=address,
         policy=policy,
         skipped=skipped,
+        step=step,
         bare=recipient.person is None,
     )
 

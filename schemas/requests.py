@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
 )
 
 from schemas.base import UtcDatetime, Value
+from schemas.durations import Duration
 from schemas.topics import Environment, Priority
 
 MAX_REQUEST_BYTES = 256 * 1024
@@ -94,6 +96,19 @@ class Message(Value):
         return self
 
 
+Unless = Literal["seen", "read", "clicked"]
+MAX_STEPS = 4
+LONGEST_AFTER = timedelta(days=7)
+
+
+class FallbackStep(Value):
+    """Further channels for whoever has not seen, read or clicked the inbox item that long after the step before."""
+
+    after: Annotated[Duration, Field(gt=timedelta(0), le=LONGEST_AFTER)]
+    unless: Unless = "seen"
+    channels: tuple[Channel, ...] = Field(min_length=1, max_length=len(CHANNELS))
+
+
 def _message_from_text(value: Any) -> Any:
     return {"body": value} if isinstance(value, str) else value
 
@@ -130,6 +145,7 @@ class NotificationRequest(Value):
     variables: dict[str, JsonValue] = Field(default_factory=dict)
     category: Slug | None = None
     channels: tuple[Channel, ...] | None = Field(default=None, min_length=1, max_length=len(CHANNELS))
+    fallback: tuple[FallbackStep, ...] | None = Field(default=None, max_length=MAX_STEPS)
     priority: Priority | None = None
     send_at: UtcDatetime | None = None
     expires_at: UtcDatetime | None = None

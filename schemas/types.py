@@ -8,7 +8,7 @@ from schemas.base import Value
 from schemas.caps import Cap
 from schemas.durations import Duration
 from schemas.outcomes import Policy
-from schemas.requests import Channel, Slug
+from schemas.requests import MAX_STEPS, Channel, FallbackStep, NotificationRequest, Slug
 from schemas.topics import Priority
 
 TemplateText = Annotated[str, StringConstraints(max_length=40_000)]
@@ -41,6 +41,7 @@ class NotificationType(Value):
     category: Slug = "general"
     template: Slug | None = None
     channels: tuple[Channel, ...] = Field(default=("in_app",), min_length=1)
+    fallback: tuple[FallbackStep, ...] = Field(default=(), max_length=MAX_STEPS)
     priority: Priority = "normal"
     expires_after: Duration | None = None
     policy: dict[Channel, Policy] = Field(default_factory=dict)
@@ -49,6 +50,16 @@ class NotificationType(Value):
     @property
     def pinned(self) -> str:
         return f"{self.name}@{self.version}"
+
+    def channels_for(self, request: NotificationRequest) -> tuple[Channel, ...]:
+        """The first channels of a person: the request's, else the type's."""
+        return request.channels or self.channels
+
+    def steps_for(self, request: NotificationRequest) -> tuple[FallbackStep, ...]:
+        """A request that names its channels has said all of them; the type's fallback is not added to these."""
+        if request.fallback is not None:
+            return request.fallback
+        return self.fallback if request.channels is None else ()
 
 
 PLAIN = NotificationType(name="plain")

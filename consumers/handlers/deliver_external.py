@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from consumers.choices import Choices
+from consumers.following import Following
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
 from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
@@ -74,26 +75,29 @@ class DeliverExternal(Deliver):
         reporter: Reporter,
         longest: timedelta,
         choices: Choices,
+        following: Following,
         sender: Sender,
         deliveries: DeliveryStore,
         timers: TimerStore,
         schedule: RetrySchedule,
         leases: Leases,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, choices)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, choices, following)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers
         self._schedule = schedule
         self._leases = leases
 
-    async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None:
+    async def _give_up(
+        self, record: Received, delivery: DeliveryRecord, notification: Notification | None, reason: str
+    ) -> None:
         match await self._deliveries.claim(delivery, now_utc()):
             case Won(row):
                 failed = given_up(row, "FAILED", reason, now_utc()).with_step(str(record.position))
                 recorded = await self._deliveries.settle(failed)
                 if recorded is not None:
-                    await self.report(record, delivery, recorded)
+                    await self.report(record, delivery, recorded, notification)
             case Held(row):
                 await self._check_after_lease(delivery, row)
             case Waiting() | Settled():
@@ -107,7 +111,7 @@ class DeliverExternal(Deliver):
         line: PlannedDelivery,
         chosen: Preferences,
     ) -> None:
-        terms = Terms(line.policy, self._schedule, self.deadline_of(notification), self._sender.reads_back)
+        terms = Terms(line.policy, self._schedule, self.deadline_of(notification, line), self._sender.reads_back)
         # everything that can fail comes before the claim
         content = self.content(notification)
         if isinstance(content, Content):
@@ -150,6 +154,9 @@ class DeliverExternal(Deliver):
         stop = self.stopped(turn.notification, turn.line, turn.chosen, now)
         if stop is not None:
             return given_up(claimed, *stop, now)
+        # after the claim, so that no claim is younger than an answer it did not see
+        if (answer := await self._following.answer(turn.notification, turn.line)) is not None:
+            return given_up(claimed, "SKIPPED", answer, now_utc())
         if isinstance(turn.content, str):
             return given_up(claimed, "FAILED", turn.content, now_utc())
         if claimed.attempt > len(self._schedule.waits):  # taken over again and again: it may be what kills its workers

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from consumers.choices import Choices
+from consumers.following import Following
 from consumers.handlers.deliver import Deliver, now_utc
 from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
 from infrastructure.dynamo.notifications import NotificationStore
@@ -25,16 +26,19 @@ class DeliverInApp(Deliver):
         reporter: Reporter,
         longest: timedelta,
         choices: Choices,
+        following: Following,
         inbox: InboxStore,
         announcer: Announcer,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, choices)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, choices, following)
         self._inbox = inbox
         self._announcer = announcer
 
-    async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None:
+    async def _give_up(
+        self, record: Received, delivery: DeliveryRecord, notification: Notification | None, reason: str
+    ) -> None:
         if await self._standing(delivery) is None:
-            await self.report(record, delivery, _row(delivery, now_utc(), "FAILED", reason))
+            await self.report(record, delivery, _row(delivery, now_utc(), "FAILED", reason), notification)
 
     async def _act(
         self,

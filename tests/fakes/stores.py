@@ -17,7 +17,7 @@ from infrastructure.dynamo.deliveries import (
     claimed,
     standing,
 )
-from infrastructure.dynamo.inbox import InboxStore, Standing, Withdrawal
+from infrastructure.dynamo.inbox import MARKS, InboxStore, Standing, Withdrawal
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from schemas.cancelling import Cancellation, CancelledDelivery
@@ -26,6 +26,7 @@ from schemas.deliveries import Delivery, DeliveryRecord, row_of
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
 from schemas.plan import Contact, Notification, Unplanned
+from schemas.requests import Unless
 from schemas.timers import Timer, up_to
 
 
@@ -229,6 +230,15 @@ class FakeInbox(InboxStore):
 
     async def mark_seen(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
         return self._mark_at((environment, person, item_id), "seen_at", at)
+
+    async def mark_clicked(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        key = (environment, person, item_id)
+        return self._mark_at(key, "read_at", at) and self._mark_at(key, "clicked_at", at)
+
+    async def answer(self, environment: str, person: str, item_id: str) -> Unless | None:
+        self._outage.touch("inbox.answer")
+        item = self.items.get((environment, person, item_id))
+        return next((done for done in reversed(MARKS) if item and getattr(item, MARKS[done])), None)
 
     def _mark_at(self, key: tuple[str, str, str], name: str, at: datetime) -> bool:
         found = self.items.get(key)

@@ -9,6 +9,7 @@ from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
 from consumers.dispatch import Dispatcher
+from consumers.following import Following
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.persist import Persist
@@ -115,6 +116,7 @@ class Floor:
         self.caps = FakeCaps(self.outage)
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
+        self.following = Following(self.timers, self.deliveries, self.inbox)
         self.announcer = FakeAnnouncer()
         self.channel = RecordingProvider(*script)
         self.looks: list[ReadBack] = []
@@ -150,6 +152,7 @@ class Floor:
             reporter,
             LONGEST,
             self.choices,
+            self.following,
             self.inbox,
             self.announcer,
         )
@@ -162,6 +165,7 @@ class Floor:
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
             self.choices,
+            self.following,
             Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
             self.timers,
