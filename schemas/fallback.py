@@ -51,6 +51,11 @@ def watched(plan: Plan, line: PlannedDelivery) -> PlannedDelivery | None:
     return next((each for each in plan.to_make if each.recipient == line.recipient and each.channel == "in_app"), None)
 
 
+def waiting_reason(plan: Plan, line: PlannedDelivery) -> str | None:
+    """Why a line that nobody has begun waits."""
+    return f"waits_unless_{plan.fallback[line.step - 1].unless}" if line.step else None
+
+
 def beside(plan: Plan, line: PlannedDelivery) -> tuple[PlannedDelivery, ...]:
     """The other lines of the same step for the same person."""
     own = (each for each in plan.to_make if (each.recipient, each.step) == (line.recipient, line.step))

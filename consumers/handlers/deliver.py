@@ -79,8 +79,15 @@ class Deliver(ABC):
             delivery = DeliveryRecord.model_validate_json(record.value or b"")
         except ValueError:
             return
-        notification = await self._notifications.get(delivery.environment, delivery.notification_id)
-        await self._give_up(record, delivery, notification, crash(error))
+        await self._give_up(record, delivery, await self._known(delivery), crash(error))
+
+    async def _known(self, delivery: DeliveryRecord) -> Notification | None:
+        """None, too, for a row that cannot be read: that may be the very crash, and must not keep it from its end."""
+        try:
+            return await self._notifications.get(delivery.environment, delivery.notification_id)
+        except ValueError:
+            log.exception("notification.unreadable")
+            return None
 
     def deadline_of(self, notification: Notification, line: PlannedDelivery) -> datetime:
         """Of a further step: each step before it may have taken as long as any."""
