@@ -79,6 +79,7 @@ class Delivery(Record):
     turn: int = 0
     version: int = 0
     claim_token: str | None = None
+    claimed_at: UtcDatetime | None = None
     doubtful: bool = False
     cancel_requested_at: UtcDatetime | None = None
     reason: str | None = None

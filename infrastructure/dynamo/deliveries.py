@@ -169,7 +169,7 @@ def cancelled_instead(retry: Delivery) -> Delivery:
 
 def claimed(record: DeliveryRecord, now: datetime) -> Delivery:
     """The row of a claim under a fresh token."""
-    return row_of(record, now, state="IN_FLIGHT", turn=record.turn, claim_token=secrets.token_hex(12))
+    return row_of(record, now, state="IN_FLIGHT", turn=record.turn, claim_token=secrets.token_hex(12), claimed_at=now)
 
 
 def standing(found: Delivery) -> Claim:
