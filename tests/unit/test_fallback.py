@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from api.cli.trace import lines_of
 from api.status import status_of, timeline_of
 from infrastructure.ports import Received
 from schemas.catalogue import Catalogue, Unresolved
@@ -118,6 +119,9 @@ async def test_only_the_first_channels_go_out_and_the_rest_is_in_the_plan() -> N
     assert [each["reason"] for each in found["deliveries"]] == [None, "waits_unless_seen", "no_address"]
     [step] = [event for event in timeline_of(floor.notification, []) if event["event"] == "planned"]
     assert (step["channel"], step["after_s"], step["unless"]) == ("email", 600, "seen")
+    told = lines_of(found, timeline_of(floor.notification, []))
+    assert any("planned    email to ana, 600 s after the step before unless seen" in line for line in told)
+    assert "  still to come: email to ana, PENDING (waits_unless_seen)" in told
 
 
 async def test_nobody_answers_and_the_mail_goes_out_after_its_wait() -> None:
