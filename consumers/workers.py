@@ -14,16 +14,21 @@ from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.preferences import ApplyPreferences
 from consumers.handlers.route import Route
 from consumers.leases import Leases
+from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
 from infrastructure.channels import Providers, open_providers
+from infrastructure.kafka.backlog import LagBacklog
+from infrastructure.kafka.connection import connection
 from infrastructure.kafka.consuming.consumer import GroupConsumer
+from infrastructure.kafka.lag import open_lag_reader
 from infrastructure.kafka.quarantine import QuarantinedGaps
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.kafka.sealing import SealingPublisher
@@ -56,7 +61,7 @@ class Named:
     worker: Worker
 
 
-NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "preferences", "schedule", "bridge")
+NAMES = ("route", "expand", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "preferences", "schedule", "bridge")
 
 
 def workers_of(name: str, resources: Resources) -> list[Named]:
@@ -123,9 +128,17 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         planner = Planner(resources.catalogue, stores.contacts, stores.caps, policies, _choices(resources))
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
         return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
+    if name == "expand":
+        return _expand(resources, reporter)
     if name == "persist":
         return Persist(
-            stores.notifications, stores.deliveries, stores.timers, resources.announcer, resources.publisher, reporter
+            stores.notifications,
+            stores.expansions,
+            stores.deliveries,
+            stores.timers,
+            resources.announcer,
+            resources.publisher,
+            reporter,
         )
     if name == "preferences":
         return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
@@ -135,6 +148,25 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
 def _choices(resources: Resources) -> Choices:
     settings = resources.settings
     return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
+
+
+def _expand(resources: Resources, reporter: Reporter) -> Expand:
+    settings, stores = resources.settings, resources.stores
+    parameters = connection(settings)
+    return Expand(
+        stores.notifications,
+        stores.expansions,
+        stores.contacts,
+        stores.deliveries,
+        stores.timers,
+        Planner(resources.catalogue, stores.contacts, stores.caps, settings.delivery_policy, _choices(resources)),
+        Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter),
+        resources.publisher,
+        reporter,
+        LagBacklog(lambda: open_lag_reader(parameters)),
+        timedelta(seconds=settings.delivery_deadline_s),
+        settings.bulk_backlog_max_s,
+    )
 
 
 def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher: Dispatcher) -> Deliver:
@@ -148,6 +180,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             resources.publisher,
             reporter,
             longest,
+            Lines(stores.contacts),
             _choices(resources),
             following,
             stores.inbox,
@@ -160,6 +193,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         resources.publisher,
         reporter,
         longest,
+        Lines(stores.contacts),
         _choices(resources),
         following,
         dispatcher,

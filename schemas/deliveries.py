@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from schemas.base import Record, UtcDatetime
+from schemas.ids import shard_of
 from schemas.topics import Environment, Priority
 
 State = Literal["PENDING", "IN_FLIGHT", "RETRY", "SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"]
@@ -17,7 +18,8 @@ ENDED: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CA
 class DeliveryRecord(Record):
     """What travels on a channel's Kafka topic: ids only, the content stays in the notification's row.
 
-    `turn` counts how often the delivery has waited: a record acts only on the row whose turn it is.
+    `turn` counts how often the delivery has waited: a record acts only on the row whose turn it is. `shards` is the
+    plan's: with the recipient it says where the ledger row is. `endpoint` is said where the plan does not list it.
     """
 
     environment: Environment
@@ -25,11 +27,17 @@ class DeliveryRecord(Record):
     delivery_id: str
     recipient: str
     channel: str
+    endpoint: str = ""
+    shards: int = 1
     priority: Priority = "normal"
     turn: int = 0
     bare: bool = False  # to an address, not to a person
     correlation_id: str = ""
     traceparent: str = ""
+
+    @property
+    def shard(self) -> int:
+        return shard_of(self.recipient, self.shards)
 
 
 class Step(Record):
@@ -74,6 +82,7 @@ class Delivery(Record):
     delivery_id: str
     recipient: str
     channel: str
+    shards: int = 1
     state: State
     attempt: int = 0
     turn: int = 0
@@ -89,6 +98,10 @@ class Delivery(Record):
     next_at: UtcDatetime | None = None
     updated_at: UtcDatetime
     history: tuple[Step, ...] = ()
+
+    @property
+    def shard(self) -> int:
+        return shard_of(self.recipient, self.shards)
 
     def with_step(self, origin: str) -> "Delivery":
         """The row as it is to be written, with what just happened as the last line of its history."""
@@ -108,7 +121,7 @@ class Delivery(Record):
 
 def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
     """A row of the delivery a record names."""
-    ids = record.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel"})
+    ids = record.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel", "shards"})
     return Delivery.model_validate(ids | {"updated_at": now} | fields)
 
 

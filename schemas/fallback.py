@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from schemas.deliveries import ENDED, Delivery
-from schemas.plan import Plan, PlannedDelivery
+from schemas.plan import Notification, Plan, PlannedDelivery, audience_lines
 from schemas.requests import Channel, FallbackStep, Unless
 
 ANSWERS: tuple[Unless, ...] = ("seen", "read", "clicked")
@@ -36,19 +36,30 @@ def is_answered(unless: Unless, answer: Unless | None) -> bool:
     return answer is not None and ANSWERS.index(answer) >= ANSWERS.index(unless)
 
 
-def at_once(plan: Plan) -> tuple[PlannedDelivery, ...]:
+def at_once(lines: Iterable[PlannedDelivery]) -> tuple[PlannedDelivery, ...]:
     """What goes out when the plan is made: the first channels, and the step after one that is skipped as a whole."""
+    to_make = [line for line in lines if line.skipped is None]
     first: dict[str, int] = {}
-    for line in plan.to_make:
+    for line in to_make:
         first[line.recipient] = min(line.step, first.get(line.recipient, line.step))
-    return tuple(line for line in plan.to_make if line.step == first[line.recipient])
+    return tuple(line for line in to_make if line.step == first[line.recipient])
 
 
-def watched(plan: Plan, line: PlannedDelivery) -> PlannedDelivery | None:
+def lines_for(notification: Notification, recipient: str) -> tuple[PlannedDelivery, ...]:
+    """What is to be made for one recipient.
+
+    For somebody of an audience every line, for what is skipped there stands in the ledger: its step comes, finds the row
+    settled, and starts the next.
+    """
+    plan = notification.plan
+    if any(line.recipient == recipient for line in plan.lines):
+        return tuple(line for line in plan.to_make if line.recipient == recipient)
+    return tuple(line.model_copy(update={"skipped": None}) for line in audience_lines(notification, (recipient,), {}))
+
+
+def watched(own: Iterable[PlannedDelivery], line: PlannedDelivery) -> PlannedDelivery | None:
     """The inbox line whose reading ends the further steps; None for the first channels, and where there is none."""
-    if line.step == 0:
-        return None
-    return next((each for each in plan.to_make if each.recipient == line.recipient and each.channel == "in_app"), None)
+    return next((each for each in own if each.channel == "in_app"), None) if line.step else None
 
 
 def waiting_reason(plan: Plan, line: PlannedDelivery) -> str | None:
@@ -56,28 +67,28 @@ def waiting_reason(plan: Plan, line: PlannedDelivery) -> str | None:
     return f"waits_unless_{plan.fallback[line.step - 1].unless}" if line.step else None
 
 
-def beside(plan: Plan, line: PlannedDelivery) -> tuple[PlannedDelivery, ...]:
-    """The other lines of the same step for the same person."""
-    own = (each for each in plan.to_make if (each.recipient, each.step) == (line.recipient, line.step))
-    return tuple(each for each in own if each.delivery_id != line.delivery_id)
+def beside(own: Iterable[PlannedDelivery], line: PlannedDelivery) -> tuple[PlannedDelivery, ...]:
+    """The other lines of the same step."""
+    return tuple(each for each in own if each.step == line.step and each.delivery_id != line.delivery_id)
 
 
-def following(plan: Plan, line: PlannedDelivery) -> tuple[PlannedDelivery, ...]:
-    """The next step of this person that has something to send."""
-    later = [each for each in plan.to_make if each.recipient == line.recipient and each.step > line.step]
+def following(own: Iterable[PlannedDelivery], line: PlannedDelivery) -> tuple[PlannedDelivery, ...]:
+    """The next step that has something to send."""
+    later = [each for each in own if each.step > line.step]
     nearest = min((each.step for each in later), default=0)
     return tuple(each for each in later if each.step == nearest)
 
 
-def due_after(plan: Plan, line: PlannedDelivery, settled: Delivery, others: Iterable[Delivery | None]) -> datetime | None:
-    """When the step after `line` comes, now that the line has settled; None while it has not, or when all was taken back.
+def due_after(
+    plan: Plan, line: PlannedDelivery, upcoming: int, settled: Delivery, others: Iterable[Delivery | None]
+) -> datetime | None:
+    """When the `upcoming` step comes, now that `line` has settled; None while it has not, or when it was taken back.
 
     `others` are the rows of the lines beside it: the wait is over only when nothing of the step went out.
     """
     if settled.state not in ENDED or settled.state == "CANCELLED":
         return None
-    [upcoming, *_] = following(plan, line)
-    goes_on = _came_to_nothing(settled, plan.fallback[upcoming.step - 1].unless)
+    goes_on = _came_to_nothing(settled, plan.fallback[upcoming - 1].unless)
     if goes_on and all(row is not None and row.state in _CAME_TO_NOTHING for row in others):
         return settled.updated_at
     return settled.updated_at + plan.fallback[line.step].after

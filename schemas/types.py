@@ -1,5 +1,6 @@
 """Notification types and templates: what others call a workflow, as data."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -55,11 +56,21 @@ class NotificationType(Value):
         """The first channels of a person: the request's, else the type's."""
         return request.channels or self.channels
 
+    def all_channels_for(self, request: NotificationRequest) -> tuple[Channel, ...]:
+        """Every channel a person may be reached on, sooner or later."""
+        return tuple(channel for _, channel in in_turn(self.channels_for(request), self.steps_for(request)))
+
     def steps_for(self, request: NotificationRequest) -> tuple[FallbackStep, ...]:
         """A request that names its channels has said all of them; the type's fallback is not added to these."""
         if request.fallback is not None:
             return request.fallback
         return self.fallback if request.channels is None else ()
+
+
+def in_turn(channels: Sequence[Channel], steps: Sequence[FallbackStep]) -> tuple[tuple[int, Channel], ...]:
+    """Every channel with its step: 0 for the first ones."""
+    turns = (channels, *(step.channels for step in steps))
+    return tuple((number, channel) for number, turn in enumerate(turns) for channel in turn)
 
 
 PLAIN = NotificationType(name="plain")

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from consumers.choices import Choices
 from consumers.following import Following
 from consumers.handlers.deliver import Deliver, now_utc
+from consumers.lines import Lines
 from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
@@ -25,12 +26,13 @@ class DeliverInApp(Deliver):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        lines: Lines,
         choices: Choices,
         following: Following,
         inbox: InboxStore,
         announcer: Announcer,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, choices, following)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, following)
         self._inbox = inbox
         self._announcer = announcer
 

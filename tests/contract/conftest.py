@@ -14,6 +14,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -29,7 +30,15 @@ from infrastructure.settings import Settings
 from tests.fakes.keys import FakeKeys
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
-from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
+from tests.fakes.stores import (
+    FakeCaps,
+    FakeContacts,
+    FakeDeliveries,
+    FakeExpansions,
+    FakeInbox,
+    FakeNotifications,
+    FakeTimers,
+)
 from tests.fakes.trouble import FakeMarks, FakeTrouble
 
 
@@ -47,6 +56,7 @@ class Shelves:
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
+    expansions: ExpansionStore
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +80,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         TroubleStore(dynamo),
         QuarantineMarks(dynamo),
         ApiKeyStore(dynamo),
+        ExpansionStore(dynamo),
     )
 
 
@@ -106,6 +117,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeTrouble(ledger),
             FakeMarks(),
             FakeKeys(),
+            FakeExpansions(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

@@ -12,9 +12,11 @@ from consumers.dispatch import Dispatcher
 from consumers.following import Following
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
 from consumers.leases import Leases
+from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from infrastructure.kafka.reporting import Reporter
@@ -29,6 +31,7 @@ from schemas.requests import Channel
 from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
+from tests.fakes.backlog import FakeBacklog
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.provider import RecordingProvider
 from tests.fakes.publisher import FakePublisher
@@ -36,6 +39,7 @@ from tests.fakes.stores import (
     FakeCaps,
     FakeContacts,
     FakeDeliveries,
+    FakeExpansions,
     FakeInbox,
     FakeNotifications,
     FakeTimers,
@@ -51,6 +55,7 @@ CATALOGUE = Catalogue.of(
     [
         NotificationType(name="order.shipped", template="order-shipped", channels=("in_app", "email")),
         NotificationType(name="empty"),
+        NotificationType(name="alarm", priority="urgent"),
         NotificationType(name="nudge", caps=(Cap(max=2, window=timedelta(hours=1)),), channels=("in_app", "email")),
     ],
     [Template(name="order-shipped", title="Order {{ order }}", body="Order {{ order }} is on its way.")],
@@ -117,6 +122,8 @@ class Floor:
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
         self.following = Following(self.timers, self.deliveries, self.inbox)
+        self.expansions = FakeExpansions(self.outage)
+        self.backlog = FakeBacklog()
         self.announcer = FakeAnnouncer()
         self.channel = RecordingProvider(*script)
         self.looks: list[ReadBack] = []
@@ -151,6 +158,7 @@ class Floor:
             self.publisher,
             reporter,
             LONGEST,
+            Lines(self.contacts),
             self.choices,
             self.following,
             self.inbox,
@@ -164,6 +172,7 @@ class Floor:
             self.publisher,
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
+            Lines(self.contacts),
             self.choices,
             self.following,
             Looking(self.channel, provider_timeout_s, self.looks),
@@ -174,9 +183,34 @@ class Floor:
         )
 
     @property
+    def expand(self) -> Expand:
+        reporter = Reporter(self.publisher, "expand")
+        return Expand(
+            self.notifications,
+            self.expansions,
+            self.contacts,
+            self.deliveries,
+            self.timers,
+            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices),
+            Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            self.publisher,
+            reporter,
+            self.backlog,
+            LONGEST,
+            10.0,
+        )
+
+    async def walks(self) -> None:
+        """Every shard of the audience that route handed over, one after the other."""
+        for record in self.handed_out("expand"):
+            await self.expand.handle(record)
+
+    @property
     def persist(self) -> Persist:
         reporter = Reporter(self.publisher, "persist")
-        return Persist(self.notifications, self.deliveries, self.timers, self.announcer, self.publisher, reporter)
+        return Persist(
+            self.notifications, self.expansions, self.deliveries, self.timers, self.announcer, self.publisher, reporter
+        )
 
     async def knows(self, person: str, email: str) -> None:
         await self.contacts.learn("dev", Contact(person=person, email=email, email_verified=True))

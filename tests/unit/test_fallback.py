@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from api.cli.trace import lines_of
 from api.status import status_of, timeline_of
-from infrastructure.ports import Received
+from infrastructure.ports import Outgoing, Received
 from schemas.catalogue import Catalogue, Unresolved
 from schemas.deliveries import Delivery
 from schemas.fallback import ANSWERS, at_once, due_after, following, is_answered
@@ -16,7 +16,7 @@ from schemas.outcomes import Dead, Retry, Unavailable
 from schemas.plan import PlannedDelivery
 from schemas.requests import NotificationRequest, Unless
 from schemas.types import NotificationType
-from tests.unit.stories import Floor, a_request, now
+from tests.unit.stories import Floor, a_request, as_read, now
 
 MAIL_LATER = {"after": "10m", "unless": "seen", "channels": ["email"]}
 SLACK_LATER = {"after": "1h", "unless": "read", "channels": ["slack"]}
@@ -205,7 +205,7 @@ async def test_a_person_whose_inbox_is_not_wanted_gets_the_mail_at_once() -> Non
         for line in floor.notification.plan.lines
     )
     plan = floor.notification.plan.model_copy(update={"lines": lines})
-    assert [line.channel for line in at_once(plan)] == ["email"]
+    assert [line.channel for line in at_once(plan.lines)] == ["email"]
 
 
 async def test_a_bare_address_has_no_inbox_and_no_further_steps() -> None:
@@ -255,7 +255,7 @@ async def test_the_clock_starts_when_the_step_has_settled(state: str, reason: st
     floor = await a_floor()
     line = line_on(floor, "in_app")
     row = a_row(line, state, reason)
-    due = due_after(floor.notification.plan, line, row, [])
+    due = due_after(floor.notification.plan, line, 1, row, [])
     assert due == (None if wait is None else row.updated_at + wait)
 
 
@@ -271,8 +271,8 @@ async def test_an_answer_that_ended_one_step_leaves_time_for_the_next_question(
     plan = plan.model_copy(update={"lines": tuple(each.model_copy(update={"skipped": None}) for each in plan.lines)})
     line = line_on(floor, "email")
     row = a_row(line, "SKIPPED", answer)
-    assert [each.channel for each in following(plan, line)] == ["slack"]
-    assert due_after(plan, line, row, []) == row.updated_at + wait
+    assert [each.channel for each in following(plan.lines, line)] == ["slack"]
+    assert due_after(plan, line, 2, row, []) == row.updated_at + wait
 
 
 @pytest.mark.parametrize(("beside", "wait"), [("FAILED", timedelta(0)), ("SENT", TEN_MINUTES), (None, TEN_MINUTES)])
@@ -281,4 +281,34 @@ async def test_a_step_of_two_channels_has_come_to_nothing_only_when_both_have(be
     line = line_on(floor, "in_app")
     row = a_row(line, "FAILED")
     others = [a_row(line, beside) if beside else None]
-    assert due_after(floor.notification.plan, line, row, others) == row.updated_at + wait
+    assert due_after(floor.notification.plan, line, 1, row, others) == row.updated_at + wait
+
+
+async def test_an_audience_has_its_further_steps_too_and_is_counted_when_the_last_has_ended() -> None:
+    floor = Floor()
+    for person in ("ana", "ben", "cleo"):
+        await floor.contacts.subscribe("dev", person, ("news",), now() - timedelta(hours=1))
+    await floor.knows("ana", "ana@x.io")
+    await floor.knows("ben", "ben@x.io")
+    await floor.route.handle(a_request({"to": [{"topic": "news"}], "fallback": [MAIL_LATER]}))
+    await floor.walks()
+    assert floor.handed_out("email.bulk") == []
+    for record in floor.handed_out("in-app.bulk"):
+        await floor.in_app.handle(record)
+    [item] = await floor.inbox.newest("dev", "ben", before=None, limit=1)
+    await floor.inbox.mark_seen("dev", "ben", item.id, now())
+    assert len(floor.timers.timers) >= 2
+    for timer in [each for each in floor.timers.timers.values() if each.timer_id.startswith("step#")]:
+        assert timer.topic == "notifications.dev.email.bulk"
+        await floor.external().handle(as_read(Outgoing(timer.topic, timer.key, timer.value.encode(), timer.headers)))
+    for record in [as_read(sent) for sent in floor.publisher.on("notifications.dev.status")]:
+        await floor.persist.handle(record)
+    ended = {(row.recipient, row.channel): (row.state, row.reason) for row in floor.deliveries.rows.values()}
+    assert ended == {
+        ("ana", "in_app"): ("SENT", None),
+        ("ben", "in_app"): ("SENT", None),
+        ("cleo", "in_app"): ("SENT", None),
+        ("ana", "email"): ("SENT", None),
+        ("ben", "email"): ("SKIPPED", "seen"),
+        ("cleo", "email"): ("SKIPPED", "no_address"),
+    }
