@@ -1,7 +1,8 @@
-"""Fallback, as deliver does it: the timer of the next step is an output of a settled delivery, put again by every repeat.
+"""What deliveries mean for one another, as deliver asks it: is there a newer one, has the person answered, what follows?
 
-Whoever settles puts it, so that it needs no other worker; an inbox item, whose row persist writes, has its place here too,
-because deliver.in_app settles it. What route skips as a whole settles nothing: route hands out the step after it at once.
+The timer of a fallback's next step is an output of a settled delivery, put again by every repeat. Whoever settles puts it,
+so that it needs no other worker; deliver.in_app does so too: the item it stores is what settles, not persist's row of it.
+What route or expand skip as a whole settles nothing: they hand out the step after it at once.
 """
 
 import asyncio
@@ -10,8 +11,10 @@ import structlog
 
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
+from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.timers import TimerStore
-from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.collapse import SUPERSEDED, collapse_id, pointer_to
+from schemas.deliveries import Delivery, DeliveryRecord, State
 from schemas.fallback import beside, due_after, following, is_answered, lines_for, watched
 from schemas.plan import Notification, PlannedDelivery
 from schemas.requests import Unless
@@ -21,10 +24,11 @@ log = structlog.get_logger()
 
 
 class Following:
-    def __init__(self, timers: TimerStore, deliveries: DeliveryStore, inbox: InboxStore) -> None:
+    def __init__(self, timers: TimerStore, deliveries: DeliveryStore, inbox: InboxStore, pointers: PointerStore) -> None:
         self._timers = timers
         self._deliveries = deliveries
         self._inbox = inbox
+        self._pointers = pointers
 
     async def put_next(self, carried: DeliveryRecord, notification: Notification, row: Delivery) -> None:
         """Afterwards the next step rests in its timers, if the row's line has one and has settled."""
@@ -44,8 +48,17 @@ class Following:
         await asyncio.gather(*(self._timers.put(step_timer(record, due)) for record in records))
         log.info("fallback.waits", step=upcoming[0].step, due=due.isoformat())
 
-    async def answer(self, notification: Notification, line: PlannedDelivery) -> Unless | None:
-        """What makes this step needless, if the person has done it by now. A consistent read."""
+    async def needless(self, notification: Notification, line: PlannedDelivery) -> tuple[State, str] | None:
+        """Why nobody needs it any more, if so: there is a newer one, or its person has answered. Read consistently."""
+        reason = await self._superseded(notification, line) or await self._answered(notification, line)
+        return ("SKIPPED", reason) if reason else None
+
+    async def _superseded(self, notification: Notification, line: PlannedDelivery) -> str | None:
+        name = collapse_id(notification, line.recipient)
+        newest = await self._pointers.newest(notification.environment, name) if name else None
+        return SUPERSEDED if pointer_to(notification).is_behind(newest) else None
+
+    async def _answered(self, notification: Notification, line: PlannedDelivery) -> Unless | None:
         inbox_line = watched(lines_for(notification, line.recipient), line) if line.step else None
         if inbox_line is None:
             return None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import structlog
 
 from consumers.arrivals import Arrival
+from consumers.collapsing import Collapsing
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Publisher, Received
@@ -20,7 +21,10 @@ log = structlog.get_logger()
 
 
 class HandingOut:
-    def __init__(self, notifications: NotificationStore, publisher: Publisher, reporter: Reporter) -> None:
+    def __init__(
+        self, notifications: NotificationStore, collapsing: Collapsing, publisher: Publisher, reporter: Reporter
+    ) -> None:
+        self._collapsing = collapsing
         self._notifications = notifications
         self._publisher = publisher
         self._reporter = reporter
@@ -32,6 +36,7 @@ class HandingOut:
         if expired:
             await self._all_ended(record, arrival, notification, "EXPIRED", "deadline_passed")
         else:
+            await self._collapsing.replace_older(record, notification, plan.lines)
             await asyncio.gather(*(self._deliver(arrival, line, notification) for line in at_once(plan.lines)))
         await self.tell(record, arrival, notification, now)
         log.info("notification.routed", deliveries=0 if expired else len(at_once(plan.lines)), skipped=len(plan.skips))

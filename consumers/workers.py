@@ -8,6 +8,7 @@ from typing import Protocol
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
+from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
 from consumers.following import Following
 from consumers.handlers.bridge import Bridge
@@ -127,7 +128,16 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         policies = resources.settings.delivery_policy
         planner = Planner(resources.catalogue, stores.contacts, stores.caps, policies, _choices(resources))
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
-        return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
+        return Route(
+            arrivals,
+            stores.notifications,
+            planner,
+            canceller,
+            _collapsing(resources, reporter),
+            stores.timers,
+            resources.publisher,
+            reporter,
+        )
     if name == "expand":
         return _expand(resources, reporter)
     if name == "persist":
@@ -150,6 +160,11 @@ def _choices(resources: Resources) -> Choices:
     return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
 
 
+def _collapsing(resources: Resources, reporter: Reporter) -> Collapsing:
+    stores = resources.stores
+    return Collapsing(stores.pointers, stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
+
+
 def _expand(resources: Resources, reporter: Reporter) -> Expand:
     settings, stores = resources.settings, resources.stores
     parameters = connection(settings)
@@ -161,6 +176,7 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
         stores.timers,
         Planner(resources.catalogue, stores.contacts, stores.caps, settings.delivery_policy, _choices(resources)),
         Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter),
+        _collapsing(resources, reporter),
         resources.publisher,
         reporter,
         LagBacklog(lambda: open_lag_reader(parameters)),
@@ -172,7 +188,7 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
 def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher: Dispatcher) -> Deliver:
     settings, stores = resources.settings, resources.stores
     longest = timedelta(seconds=settings.delivery_deadline_s)
-    following = Following(stores.timers, stores.deliveries, stores.inbox)
+    following = Following(stores.timers, stores.deliveries, stores.inbox, stores.pointers)
     if channel == "in_app":
         return DeliverInApp(
             stores.notifications,

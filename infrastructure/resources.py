@@ -17,6 +17,7 @@ from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
@@ -44,6 +45,7 @@ class Stores:
     marks: QuarantineMarks
     api_keys: ApiKeyStore
     expansions: ExpansionStore
+    pointers: PointerStore
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
@@ -59,6 +61,7 @@ class Stores:
             QuarantineMarks(dynamo),
             ApiKeyStore(dynamo),
             ExpansionStore(dynamo),
+            PointerStore(dynamo),
         )
 
 

@@ -59,6 +59,9 @@ class Step(Record):
     note: str | None = None
 
 
+WITHDRAWN = 1000
+"""Version of the ledger row of an inbox item that was taken back: above any that storing and redriving it could reach."""
+
 EVENT_OF: dict[State, StatusName] = {
     "SENT": "sent",
     "FAILED": "failed",

@@ -30,6 +30,7 @@ MAX_INTEGER = 2**53 - 1  # what every JSON implementation reads alike (RFC 7493 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f\x7f#]+$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
 RequestId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+CollapseKey = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Channel = Literal["in_app", "email", "slack"]
 CHANNELS: tuple[Channel, ...] = ("in_app", "email", "slack")
 
@@ -145,6 +146,7 @@ class NotificationRequest(Value):
     variables: dict[str, JsonValue] = Field(default_factory=dict)
     category: Slug | None = None
     channels: tuple[Channel, ...] | None = Field(default=None, min_length=1, max_length=len(CHANNELS))
+    collapse_key: CollapseKey | None = None
     fallback: tuple[FallbackStep, ...] | None = Field(default=None, max_length=MAX_STEPS)
     priority: Priority | None = None
     send_at: UtcDatetime | None = None

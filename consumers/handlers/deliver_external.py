@@ -23,7 +23,7 @@ from infrastructure.metrics import LATE_RESULTS
 from infrastructure.ports import Content, Publisher, Received, Sender
 from schemas.catalogue import Catalogue
 from schemas.consequences import Moment, Terms, after_attempt, after_look, given_up
-from schemas.deliveries import Delivery, DeliveryRecord, State
+from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.outcomes import Deferred, Outcome, Unavailable
 from schemas.plan import Notification, PlannedDelivery
 from schemas.preferences import QUIET_HOURS, Preferences
@@ -153,7 +153,9 @@ class DeliverExternal(Deliver):
     async def _next(self, turn: Turn, claimed: Delivery, began: float) -> Delivery:
         """What the row becomes: an end without a call where there is a reason, else what the provider's answer says."""
         now = now_utc()
-        stop = self.stopped(turn.notification, turn.line, turn.chosen, now) or await self._needless(turn)
+        stop = self.stopped(turn.notification, turn.line, turn.chosen, now)
+        # asked after the claim, so that none is younger than an answer it missed
+        stop = stop or await self._following.needless(turn.notification, turn.line)
         if stop is not None:
             return given_up(claimed, *stop, now)
         if isinstance(turn.content, str):
@@ -169,11 +171,6 @@ class DeliverExternal(Deliver):
             if known is not None:
                 return known
         return after_attempt(claimed, await self._send(turn, turn.content, began), turn.terms, _moment())
-
-    async def _needless(self, turn: Turn) -> tuple[State, str] | None:
-        """Why a further channel is not needed, if so. Asked after the claim: none is younger than an answer it missed."""
-        answer = await self._following.answer(turn.notification, turn.line)
-        return ("SKIPPED", answer) if answer else None
 
     async def _send(self, turn: Turn, content: Content, began: float) -> Outcome:
         """A call that could outlast the lease is not begun: somebody else might be sending by then."""

@@ -51,7 +51,7 @@ class DeliverInApp(Deliver):
         chosen: Preferences,
     ) -> None:
         now = now_utc()
-        stop = self.stopped(notification, line, chosen, now)
+        stop = self.stopped(notification, line, chosen, now) or await self._following.needless(notification, line)
         if stop is not None and await self._standing(delivery) is None:
             await self.report(record, delivery, _row(delivery, now, *stop), notification)
             return
@@ -61,7 +61,7 @@ class DeliverInApp(Deliver):
             return
         item = _item(delivery, notification, content, now)
         if await self._inbox.put_if_absent(delivery.environment, item) == "withdrawn":
-            return  # whoever cancelled it has said so
+            return  # whoever cancelled or replaced it has said so
         await self._announcer.inbox_changed(delivery.environment, delivery.recipient)
         await self.report(record, delivery, _row(delivery, now, "SENT", None), notification)
 

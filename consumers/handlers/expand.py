@@ -15,6 +15,7 @@ import structlog
 
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
+from consumers.collapsing import Collapsing
 from consumers.completing import ask_whether_it_ended
 from consumers.handing_out import handed_over
 from consumers.planning import Planner
@@ -63,6 +64,7 @@ class Expand:
         timers: TimerStore,
         planner: Planner,
         canceller: Canceller,
+        collapsing: Collapsing,
         publisher: Publisher,
         reporter: Reporter,
         backlog: Backlog,
@@ -76,6 +78,7 @@ class Expand:
         self._timers = timers
         self._planner = planner
         self._canceller = canceller
+        self._collapsing = collapsing
         self._publisher = publisher
         self._reporter = reporter
         self._backlog = backlog
@@ -163,6 +166,7 @@ class Expand:
         """Hands out one page; returns what it counted and where it ends."""
         people, last, more = await self._next_members(walk, after=progress.cursor)
         lines = await self._planner.page(walk.notification, people)
+        await self._collapsing.replace_older(walk.record, walk.notification, lines)
         await asyncio.gather(
             *(self._publisher.publish(handed_over(walk.record_of(line))) for line in at_once(lines)),
             *(self._skip(walk, line) for line in lines if line.skipped is not None),

@@ -7,6 +7,7 @@ import structlog
 from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Refusal, Withdrawn
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
+from consumers.collapsing import Collapsing
 from consumers.handing_out import HandingOut
 from consumers.planning import Planner, Refused
 from infrastructure.dynamo.notifications import NotificationStore
@@ -29,6 +30,7 @@ class Route:
         notifications: NotificationStore,
         planner: Planner,
         canceller: Canceller,
+        collapsing: Collapsing,
         timers: TimerStore,
         publisher: Publisher,
         reporter: Reporter,
@@ -40,7 +42,7 @@ class Route:
         self._timers = timers
         self._publisher = publisher
         self._reporter = reporter
-        self._handing_out = HandingOut(notifications, publisher, reporter)
+        self._handing_out = HandingOut(notifications, collapsing, publisher, reporter)
 
     async def handle(self, record: Received) -> None:
         arrival = self._arrivals.read(record)

@@ -15,7 +15,7 @@ from schemas.requests import Unless
 CURSOR = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z~(dlv_[a-z2-7]{26})?")
 
 Standing = Literal["stored", "withdrawn"]
-Withdrawal = Literal["stopped", "recalled"]
+Withdrawal = Literal["stopped", "recalled", "superseded"]
 MARKS: dict[Unless, str] = {"seen": "seen_at", "read": "read_at", "clicked": "clicked_at"}
 """What a person has done with an item, and the attribute that says when; the strongest comes last."""
 
@@ -63,7 +63,10 @@ class InboxStore:
         return _standing(row) if row else None
 
     async def withdraw(self, environment: str, person: str, item_id: str, at: datetime) -> Withdrawal:
-        """Leaves a tombstone, so that nothing comes back: `stopped` if nobody can have seen it, else `recalled`."""
+        """Leaves a tombstone, so that nothing comes back: `stopped` if nobody can have seen it, else `recalled`.
+
+        The first tombstone stays, also one of `supersede`.
+        """
         table, key = INBOX.named(environment), {"person": person, "delivery_id": item_id}
         expires = int((at + KEPT).timestamp())
         tombstone: Item = {"withdrawn_at": iso(at), EXPIRES: expires}
@@ -79,6 +82,22 @@ class InboxStore:
             found: Withdrawal = failed.item["withdrawal"]
             return found
         return "recalled"
+
+    async def supersede(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        """Leaves a tombstone unless it was read or withdrawn before; True again when it is asked again."""
+        gone = dict.fromkeys(("cursor", "unread_cursor", "document"))
+        row: Item = {"withdrawn_at": iso(at), "withdrawal": "superseded", EXPIRES: int((at + KEPT).timestamp())}
+        try:
+            await self._dynamo.update(
+                INBOX.named(environment),
+                {"person": person, "delivery_id": item_id},
+                row | gone,
+                condition="attribute_not_exists(#s_withdrawal) AND attribute_not_exists(#read)",
+                names={"#read": "read_at"},
+            )
+        except ConditionFailed as failed:
+            return failed.item.get("withdrawal") == "superseded"
+        return True
 
     async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
         """Newest first, older than the cursor `before` when one is given."""

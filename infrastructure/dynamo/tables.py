@@ -44,12 +44,25 @@ CONTACTS = Table("contacts", "person", expires=False)
 # the partition is topic # shard: a topic of millions is no hot key, and its walk is shared
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", expires=False)
 CAPS = Table("caps", "person", "scope")
+COLLAPSE = Table("collapse", "collapse_id")
 PREFERENCES = Table("preferences", "person", "entry")
 API_KEYS = Table("api_keys", "key_id", sparse_index=("by_creation", "listed", "created_at"), expires=False)
 # what operators did with records in quarantine, by their place there
 QUARANTINE = Table("quarantine", "position")
 
-TABLES = (NOTIFICATIONS, DELIVERIES, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS, CAPS, PREFERENCES, QUARANTINE, API_KEYS)
+TABLES = (
+    NOTIFICATIONS,
+    DELIVERIES,
+    INBOX,
+    TIMERS,
+    CONTACTS,
+    SUBSCRIPTIONS,
+    CAPS,
+    PREFERENCES,
+    QUARANTINE,
+    API_KEYS,
+    COLLAPSE,
+)
 
 
 async def create_tables(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
+from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
 from consumers.following import Following
 from consumers.handlers.deliver_external import DeliverExternal
@@ -42,6 +43,7 @@ from tests.fakes.stores import (
     FakeExpansions,
     FakeInbox,
     FakeNotifications,
+    FakePointers,
     FakeTimers,
     Outage,
 )
@@ -121,7 +123,8 @@ class Floor:
         self.caps = FakeCaps(self.outage)
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
-        self.following = Following(self.timers, self.deliveries, self.inbox)
+        self.pointers = FakePointers(self.outage)
+        self.following = Following(self.timers, self.deliveries, self.inbox, self.pointers)
         self.expansions = FakeExpansions(self.outage)
         self.backlog = FakeBacklog()
         self.announcer = FakeAnnouncer()
@@ -144,10 +147,14 @@ class Floor:
             self.notifications,
             Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            self.collapsing(reporter),
             self.timers,
             self.publisher,
             reporter,
         )
+
+    def collapsing(self, reporter: Reporter) -> Collapsing:
+        return Collapsing(self.pointers, self.notifications, self.deliveries, self.inbox, self.announcer, reporter)
 
     @property
     def in_app(self) -> DeliverInApp:
@@ -193,6 +200,7 @@ class Floor:
             self.timers,
             Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            self.collapsing(reporter),
             self.publisher,
             reporter,
             self.backlog,
