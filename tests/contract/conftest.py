@@ -18,6 +18,7 @@ from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
@@ -37,6 +38,7 @@ from tests.fakes.stores import (
     FakeExpansions,
     FakeInbox,
     FakeNotifications,
+    FakePointers,
     FakeTimers,
 )
 from tests.fakes.trouble import FakeMarks, FakeTrouble
@@ -57,6 +59,7 @@ class Shelves:
     marks: QuarantineMarks
     api_keys: ApiKeyStore
     expansions: ExpansionStore
+    pointers: PointerStore
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +84,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         QuarantineMarks(dynamo),
         ApiKeyStore(dynamo),
         ExpansionStore(dynamo),
+        PointerStore(dynamo),
     )
 
 
@@ -118,6 +122,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeMarks(),
             FakeKeys(),
             FakeExpansions(),
+            FakePointers(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found
