@@ -48,6 +48,8 @@ def status_of(
         "environment": notification.environment,
         "producer": notification.producer,
         "type": notification.plan.type,
+        "priority": notification.plan.priority,
+        "moved_to_bulk": "quota" if notification.plan.moved_from else None,
         "status": "DELIVERING" if is_open else "SETTLED",
         "accepted_at": notification.accepted_at,
         "cancelled_at": notification.cancelled_at,

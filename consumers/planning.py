@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from consumers.arrivals import Arrival
 from consumers.choices import Choices
+from consumers.quotas import Quotas
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.contacts import ContactStore
 from schemas.audiences import audience_of
@@ -47,12 +48,14 @@ class Planner:
         caps: CapStore,
         policies: Mapping[Channel, Policy],
         choices: Choices,
+        quotas: Quotas,
     ) -> None:
         self._catalogue = catalogue
         self._contacts = contacts
         self._caps = caps
         self._policies = policies
         self._choices = choices
+        self._quotas = quotas
 
     async def plan(self, arrival: Arrival) -> Plan:
         """Raises `Refused` when the request names what is not there."""
@@ -80,7 +83,8 @@ class Planner:
         over = await self._over_their_caps(
             environment, lines, plan.type, kind.caps, arrival.notification_id, arrival.accepted_at
         )
-        return plan.with_lines(skipping(lines, over, "capped"))
+        plan = plan.with_lines(skipping(lines, over, "capped"))
+        return await self._quotas.applied(environment, arrival.producer, plan)
 
     async def page(self, notification: Notification, people: Sequence[str]) -> tuple[PlannedDelivery, ...]:
         """The lines of some of the people of the plan's audience, by the same rules, as things stand now."""

@@ -23,6 +23,7 @@ from consumers.leases import Leases
 from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
+from consumers.quotas import QuotaRules, Quotas
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
 from infrastructure.channels import Providers, open_providers
@@ -34,6 +35,7 @@ from infrastructure.kafka.quarantine import QuarantinedGaps
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.kafka.sealing import SealingPublisher
 from infrastructure.ports import Handler, Provider
+from infrastructure.redis.rate_limit import RateLimiter
 from infrastructure.resources import Resources, seal_keys
 from infrastructure.settings import Settings
 from schemas import topics
@@ -125,8 +127,7 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
-        policies = resources.settings.delivery_policy
-        planner = Planner(resources.catalogue, stores.contacts, stores.caps, policies, _choices(resources))
+        planner = _planner(resources)
         canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
         return Route(
             arrivals,
@@ -165,6 +166,12 @@ def _collapsing(resources: Resources, reporter: Reporter) -> Collapsing:
     return Collapsing(stores.pointers, stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
 
 
+def _planner(resources: Resources) -> Planner:
+    settings, stores = resources.settings, resources.stores
+    quotas = Quotas(RateLimiter(resources.redis), QuotaRules.of(settings))
+    return Planner(resources.catalogue, stores.contacts, stores.caps, settings.delivery_policy, _choices(resources), quotas)
+
+
 def _expand(resources: Resources, reporter: Reporter) -> Expand:
     settings, stores = resources.settings, resources.stores
     parameters = connection(settings)
@@ -174,7 +181,7 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
         stores.contacts,
         stores.deliveries,
         stores.timers,
-        Planner(resources.catalogue, stores.contacts, stores.caps, settings.delivery_policy, _choices(resources)),
+        _planner(resources),
         Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter),
         _collapsing(resources, reporter),
         resources.publisher,

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     api_token_previous: SecretStr = SecretStr("")
     legacy_producer: str = "legacy"
     hmac_window_s: int = Field(default=300, ge=1)
+    legacy_anonymous: bool = False
     idempotency_ttl_seconds: int = Field(default=604_800, ge=60)
 
     # Kafka
@@ -122,7 +123,13 @@ class Settings(BaseSettings):
     # preferences
     mandatory_categories: CommaSeparated = ("security",)
 
+    # fairness
+    producer_quota_per_minute: int = Field(default=60_000, ge=1, le=10_000_000)
+    producer_urgent_quota_per_minute: int = Field(default=6_000, ge=1, le=10_000_000)
+    producer_quotas: dict[str, Annotated[int, Field(ge=1, le=10_000_000)]] = Field(default_factory=dict)
+
     # audiences
+    closed_topics: CommaSeparated = ()
     audience_shards: int = Field(default=16, ge=1, le=256)
     bulk_backlog_max_s: float = Field(default=10.0, gt=0)
 

@@ -105,7 +105,7 @@ Verdict = Literal["accepted", "rejected", "duplicate", "final"]
 
 
 class Receipt(Record):
-    """Our answer to a producer.
+    """Our answer to a producer. `moved_to_bulk`: it goes, at the lowest priority, because its producer is over its quota.
 
     A `final` one may be followed by another with a higher `revision`, when what had ended changes once more.
     """
@@ -117,5 +117,6 @@ class Receipt(Record):
     revision: int | None = None
     counts: dict[str, int] = Field(default_factory=dict)
     errors: tuple[FieldError, ...] = ()
+    moved_to_bulk: Literal["quota"] | None = None
     origin: Position | None = None
     at: UtcDatetime

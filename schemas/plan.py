@@ -58,6 +58,7 @@ class Plan(Record):
     category: str
     template: str | None
     priority: Priority
+    moved_from: Priority | None = None  # what was asked for, where the producer is over its quota
     expires_at: UtcDatetime | None = None
     fallback: tuple[FallbackStep, ...] = ()
     audience: Audience | None = None
@@ -77,6 +78,11 @@ class Plan(Record):
 
     def with_lines(self, lines: tuple[PlannedDelivery, ...]) -> "Plan":
         return self.model_copy(update={"lines": lines})
+
+    def as_bulk(self) -> "Plan":
+        """The same at the lowest priority, of which it says so."""
+        audience = self.audience.model_copy(update={"priority": "bulk"}) if self.audience else None
+        return self.model_copy(update={"priority": "bulk", "moved_from": self.priority, "audience": audience})
 
     @property
     def skips(self) -> tuple[PlannedDelivery, ...]:
@@ -299,5 +305,5 @@ def about(request: NotificationRequest, plan: Plan, line: PlannedDelivery) -> Ab
         category=plan.category,
         type=plan.type.partition("@")[0],
         topics=() if named else tuple(target.topic for target in request.to if isinstance(target, TopicTarget)),
-        urgent=plan.priority == "urgent",
+        urgent="urgent" in (plan.priority, plan.moved_from),
     )

@@ -154,8 +154,9 @@ class DeliverExternal(Deliver):
         """What the row becomes: an end without a call where there is a reason, else what the provider's answer says."""
         now = now_utc()
         stop = self.stopped(turn.notification, turn.line, turn.chosen, now)
-        # asked after the claim, so that none is younger than an answer it missed
-        stop = stop or await self._following.needless(turn.notification, turn.line)
+        # Asked after the claim, so that none is younger than an answer it missed; an outage here is waited out, for a claim
+        # that is let go of without a word would leave its delivery in doubt.
+        stop = stop or await persistently(lambda: self._following.needless(turn.notification, turn.line))
         if stop is not None:
             return given_up(claimed, *stop, now)
         if isinstance(turn.content, str):

@@ -20,6 +20,7 @@ from consumers.leases import Leases
 from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
+from consumers.quotas import QuotaRules, Quotas
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
 from schemas.breaker import BreakerRules
@@ -33,6 +34,7 @@ from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.backlog import FakeBacklog
+from tests.fakes.limiter import FakeLimiter
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.provider import RecordingProvider
 from tests.fakes.publisher import FakePublisher
@@ -127,6 +129,8 @@ class Floor:
         self.following = Following(self.timers, self.deliveries, self.inbox, self.pointers)
         self.expansions = FakeExpansions(self.outage)
         self.backlog = FakeBacklog()
+        self.limiter = FakeLimiter(lambda: self.monotonic_s)
+        self.quota_rules = QuotaRules(per_minute=60_000, urgent_per_minute=6_000, own={}, mandatory=("security",))
         self.announcer = FakeAnnouncer()
         self.channel = RecordingProvider(*script)
         self.looks: list[ReadBack] = []
@@ -145,7 +149,7 @@ class Floor:
         return Route(
             Arrivals((KEY,), ()),
             self.notifications,
-            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices),
+            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
             self.collapsing(reporter),
             self.timers,
@@ -190,6 +194,10 @@ class Floor:
         )
 
     @property
+    def quotas(self) -> Quotas:
+        return Quotas(self.limiter, self.quota_rules)
+
+    @property
     def expand(self) -> Expand:
         reporter = Reporter(self.publisher, "expand")
         return Expand(
@@ -198,7 +206,7 @@ class Floor:
             self.contacts,
             self.deliveries,
             self.timers,
-            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices),
+            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas),
             Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
             self.collapsing(reporter),
             self.publisher,

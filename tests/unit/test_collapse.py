@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumers.handlers import deliver_external
 from infrastructure.ports import Received
 from schemas.collapse import Pointer
 from schemas.deliveries import Delivery
@@ -182,6 +183,14 @@ def test_a_pointer_orders_by_time_and_then_by_id(said: list[tuple[int, str]]) ->
     assert not newest.is_behind(None)
 
 
+async def test_an_outage_between_the_claim_and_the_look_leaves_nothing_in_doubt() -> None:
+    floor = await a_floor()
+    await floor.route.handle(an_update(1))
+    floor.outage.failing["pointers.newest"] = 1
+    await deliver(floor, 1, "email")
+    assert (end_of(floor, 1, "email"), row_of(floor, 1, "email").doubtful) == (("SENT", None), False)
+
+
 # Any order, with replays, readings and deaths in between
 
 WRITES = (
@@ -253,6 +262,7 @@ def test_in_any_order_with_replays_and_deaths_the_newest_alone_is_left(
     steps: list[tuple[str, int, str | None]], order: list[int], accepted: list[int], refusals: list[Retry | None]
 ) -> None:
     async def story() -> None:
+        patience.setattr(deliver_external, "_HOLD_S", 0.0)
         floor = await a_floor(*[each for each in refusals if each is not None])
         told = Story(floor, [BASE_MS + at for at in accepted])
         for what, number, dies_at in steps:
@@ -276,4 +286,5 @@ def test_in_any_order_with_replays_and_deaths_the_newest_alone_is_left(
             assert end_of(floor, number, "email") in {("SENT", None), ("SKIPPED", "superseded")}
         assert len({call.delivery_id for call, *_ in floor.channel.sent}) <= 3
 
-    asyncio.run(story())
+    with pytest.MonkeyPatch.context() as patience:
+        asyncio.run(story())

@@ -16,6 +16,7 @@ NAMES = {
     "legacy_calls_total",
     "carillon_deliveries_total",
     "carillon_late_results_total",
+    "carillon_moved_to_bulk_total",
     "carillon_preference_changes_total",
     "carillon_provider_calls_total",
     "carillon_provider_out",

@@ -1,0 +1,88 @@
+"""A producer that sends too much goes on at the lowest priority, and is told so; nobody else and no replay pays for it."""
+
+from dataclasses import replace
+from typing import Any
+
+from schemas.plan import about
+from tests.unit.stories import Floor, a_request
+
+URGENT = "notifications.dev.requests.urgent"
+
+
+def a_floor(**rules: Any) -> Floor:
+    floor = Floor()
+    floor.quota_rules = replace(floor.quota_rules, **{"per_minute": 2, "urgent_per_minute": 1} | rules)
+    return floor
+
+
+async def sends(floor: Floor, number: int, **body: Any) -> str:
+    """The Kafka topic the delivery was handed to."""
+    before = len(floor.publisher.records)
+    topic = URGENT if body.get("priority") == "urgent" else "notifications.dev.requests"
+    await floor.route.handle(a_request({"request_id": f"r-{number}", **body}, offset=number, topic=topic))
+    [handed] = [each.topic for each in floor.publisher.records[before:] if "in-app" in each.topic]
+    return handed.removeprefix("notifications.dev.")
+
+
+def told(floor: Floor) -> list[str | None]:
+    return [receipt.get("moved_to_bulk") for receipt in floor.receipts()]
+
+
+async def test_what_is_over_the_quota_goes_as_bulk_and_the_receipt_says_so() -> None:
+    floor = a_floor()
+    assert [await sends(floor, number) for number in range(4)] == ["in-app", "in-app", "in-app.bulk", "in-app.bulk"]
+    assert told(floor) == [None, None, "quota", "quota"]
+    assert [each.plan.moved_from for each in floor.notifications.rows.values()] == [None, None, "normal", "normal"]
+    floor.monotonic_s += 30
+    assert await sends(floor, 4) == "in-app"
+
+
+async def test_each_delivery_counts_and_skips_do_not() -> None:
+    floor = a_floor(per_minute=3)
+    await floor.route.handle(a_request({"request_id": "many", "to": ["a", "b", "c"], "channels": ["in_app", "email"]}))
+    assert floor.limiter.asked == [("producer:dev:kafka", 3)]
+    assert await sends(floor, 1) == "in-app.bulk"
+
+
+async def test_a_replay_follows_the_stored_plan_and_counts_nothing() -> None:
+    floor = a_floor()
+    for _ in range(5):
+        await floor.route.handle(a_request(offset=0))
+    assert len(floor.limiter.asked) == 1
+    assert [await sends(floor, number) for number in (2, 3)] == ["in-app", "in-app.bulk"]
+
+
+async def test_urgent_has_an_allowance_of_its_own() -> None:
+    floor = a_floor()
+    assert [await sends(floor, number, priority="urgent") for number in range(2)] == ["in-app.urgent", "in-app.bulk"]
+    assert [await sends(floor, number) for number in (2, 3)] == ["in-app", "in-app"], "normal ones are counted apart"
+
+
+async def test_mandatory_categories_are_neither_counted_nor_moved() -> None:
+    floor = a_floor()
+    found = [await sends(floor, number, priority="urgent", category="security") for number in range(5)]
+    assert found == ["in-app.urgent"] * 5
+    assert floor.limiter.asked == []
+
+
+async def test_a_producer_may_have_a_quota_of_its_own() -> None:
+    floor = a_floor(own={"kafka": 1})
+    assert [await sends(floor, number) for number in range(2)] == ["in-app", "in-app.bulk"]
+
+
+async def test_an_audience_of_a_producer_over_its_quota_is_bulk_too_whatever_its_type_says() -> None:
+    floor = a_floor(per_minute=1)
+    body = {"to": ["ana", "ben", {"topic": "news"}]}
+    await floor.route.handle(a_request(body))
+    plan = floor.notification.plan
+    assert (plan.priority, plan.moved_from) == ("bulk", "normal")
+    assert plan.audience is not None
+    assert plan.audience.priority == "bulk"
+
+
+async def test_an_urgent_one_that_was_moved_is_still_not_held_at_night() -> None:
+    floor = a_floor(urgent_per_minute=1)
+    await floor.route.handle(a_request({"to": ["ana", "ben"], "priority": "urgent"}, topic=URGENT))
+    found = floor.notification
+    assert (found.plan.priority, found.plan.moved_from) == ("bulk", "urgent")
+    assert about(found.request, found.plan, found.plan.lines[0]).urgent
