@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from schemas.base import Record, UtcDatetime
 from schemas.deliveries import DeliveryRecord
+from schemas.digest_terms import Terms
 from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of
 from schemas.outcomes import Policy
@@ -34,6 +35,16 @@ class PlannedDelivery(Record):
     skipped: str | None = None
     bare: bool = False  # an address without a person: nobody there has preferences
     chosen: int = 0  # the version of the person's preferences that was consulted
+    digest: Terms | None = None  # gathered into a window instead of being sent by itself
+
+
+class Told(Record):
+    """What a digest tells about: how many events, and the ids of those it shows."""
+
+    count: int
+    more: int = 0
+    late: int = 0
+    notifications: tuple[str, ...] = ()
 
 
 class Plan(Record):
@@ -43,6 +54,7 @@ class Plan(Record):
     template: str | None
     priority: Priority
     expires_at: UtcDatetime | None = None
+    told: Told | None = None  # of a digest
 
     @property
     def to_make(self) -> tuple[PlannedDelivery, ...]:

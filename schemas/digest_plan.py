@@ -1,0 +1,52 @@
+"""Which deliveries of a plan are gathered: decided once with the plan, and stored in it. Pure."""
+
+from collections.abc import Collection, Mapping
+
+from pydantic import ValidationError
+
+from schemas.digest_terms import ChoiceLevel, Digest, Terms, chosen_for, terms_of
+from schemas.plan import Plan, PlannedDelivery
+from schemas.preferences import Preferences
+from schemas.requests import NotificationRequest
+from schemas.types import NotificationType
+
+
+class CannotGather(ValueError):
+    """What the request says of its digest and what its type says do not make one; `pointer` names the field."""
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        super().__init__(detail)
+        self.pointer = pointer
+
+
+def agreed(request: NotificationRequest, kind: NotificationType) -> Digest | None:
+    """The request's word before its type's, field by field; raises `CannotGather`."""
+    if request.digest is False:
+        return None
+    if not isinstance(request.digest, Digest):
+        return kind.digest
+    try:
+        digest = request.digest.over(kind.digest)
+    except ValidationError as error:
+        raise CannotGather("/digest", f"together with what its type says: {error.errors()[0]['msg']}") from error
+    if digest.window is None and not digest.by_choice:
+        raise CannotGather("/digest/window", "neither the request nor its type says how long a window lasts")
+    return digest
+
+
+def gathered(plan: Plan, digest: Digest | None, chosen: Mapping[str, Preferences], mandatory: Collection[str]) -> Plan:
+    """The plan with its digests. What is urgent or mandatory waits for nothing, whoever asks for it."""
+    if digest is None or plan.priority == "urgent" or plan.category in mandatory:
+        return plan
+    lines = tuple(line if line.skipped else _line(plan, line, digest, chosen.get(line.recipient)) for line in plan.lines)
+    return plan.model_copy(update={"lines": lines})
+
+
+def _line(plan: Plan, line: PlannedDelivery, digest: Digest, chosen: Preferences | None) -> PlannedDelivery:
+    return line.model_copy(update={"digest": _terms(plan, line, digest, chosen)})
+
+
+def _terms(plan: Plan, line: PlannedDelivery, digest: Digest, chosen: Preferences | None) -> Terms | None:
+    choices = chosen.digests if chosen is not None and not line.bare else ()
+    names: dict[ChoiceLevel, str] = {"type": plan.type.partition("@")[0], "category": plan.category, "global": ""}
+    return terms_of(digest, chosen_for(choices, names, line.channel))
