@@ -14,7 +14,7 @@ from schemas.events import Position
 from schemas.plan import Notification, PlannedDelivery, Unplanned
 from schemas.topics import Environment
 
-ENDED = {"SETTLED", "REJECTED", "CANCELLED"}
+ENDED = {"SETTLED", "REJECTED", "CANCELLED", "EMPTY"}
 LOOK_AGAIN_S = 1.0
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from consumers.taking_out import TakingOut
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.notifications import NotificationStore
@@ -30,12 +31,14 @@ class Canceller:
         inbox: InboxStore,
         announcer: Announcer,
         reporter: Reporter,
+        taking_out: TakingOut,
     ) -> None:
         self._notifications = notifications
         self._deliveries = deliveries
         self._inbox = inbox
         self._announcer = announcer
         self._reporter = reporter
+        self._taking_out = taking_out
 
     async def carry_out(self, record: Received, notification: Notification, traceparent: str = "") -> None:
         """Afterwards every planned delivery has been asked to stop, and the answers stand in the notification's row."""
@@ -55,7 +58,10 @@ class Canceller:
         self, record: Received, notification: Notification, line: PlannedDelivery, traceparent: str
     ) -> CancelledDelivery:
         delivery = notification.record_of(line, traceparent=traceparent)
-        if line.channel == "in_app":
+        gathered = await self._taking_out.stop(notification, line, delivery, str(record.position)) if line.digest else None
+        if gathered is not None:
+            row, answer = gathered
+        elif line.channel == "in_app":
             row, answer = await self._withdraw(delivery)
         else:
             row = await self._deliveries.cancel(delivery, datetime.now(UTC), str(record.position))
@@ -74,5 +80,5 @@ class Canceller:
         return row, answer_of(row).model_copy(update={"answer": withdrawal})
 
     async def _report(self, record: Received, notification: Notification, row: Delivery, traceparent: str) -> None:
-        event = event_of(row, origin=record.position, unclaimed=row.channel == "in_app", **notification.whose)
+        event = event_of(row, origin=record.position, unclaimed=row.version == _WITHDRAWN, **notification.whose)
         await self._reporter.status(event, correlation_id="", traceparent=traceparent)

@@ -8,7 +8,9 @@ from consumers.arrivals import Arrival
 from consumers.choices import Choices
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.contacts import EVERYONE, ContactStore
-from schemas.catalogue import Catalogue, Unresolved
+from schemas.catalogue import Catalogue, UnknownName, Unresolved
+from schemas.digest_plan import CannotGather, agreed, gathered
+from schemas.digest_terms import Digest
 from schemas.events import FieldError
 from schemas.outcomes import Policy
 from schemas.plan import MAX_PLANNED, Plan, TooManyDeliveries, make_plan, people_named, recipients_of
@@ -50,6 +52,7 @@ class Planner:
         except Unresolved as error:
             raise Refused(error.reason, error.pointer, error.detail) from error
         audience = await self._audience(arrival.environment, request)
+        digest = self._digest(request, kind)
         people = tuple(dict.fromkeys((*people_named(request), *audience)))
         reached = people if "email" in (request.channels or kind.channels) else ()
         contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
@@ -64,7 +67,20 @@ class Planner:
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
         plan = self._choices.narrowed(plan, request, chosen, datetime.now(UTC))
+        plan = gathered(plan, digest, chosen, self._choices.mandatory)
         return await self._within_caps(arrival, plan, kind) if kind.caps else plan
+
+    def _digest(self, request: NotificationRequest, kind: NotificationType) -> Digest | None:
+        """How events of this kind are gathered, with its template pinned."""
+        try:
+            digest = agreed(request, kind)
+            if digest is None or digest.template is None:
+                return digest
+            return digest.model_copy(update={"template": self._catalogue.template(digest.template).pinned})
+        except CannotGather as error:
+            raise Refused("invalid", error.pointer, str(error)) from error
+        except UnknownName as error:
+            raise Refused("unknown_template", "/digest/template", str(error)) from error
 
     async def _within_caps(self, arrival: Arrival, plan: Plan, kind: NotificationType) -> Plan:
         """Counted before the plan is stored, under the notification's id: planning it again counts nothing twice."""

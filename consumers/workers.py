@@ -9,10 +9,13 @@ from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
 from consumers.dispatch import Dispatcher
+from consumers.gathering import Gathering
+from consumers.handing_out import HandingOut
 from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.digest import CloseDigests
 from consumers.handlers.persist import Persist
 from consumers.handlers.preferences import ApplyPreferences
 from consumers.handlers.route import Route
@@ -21,6 +24,7 @@ from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
+from consumers.taking_out import TakingOut
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.consuming.consumer import GroupConsumer
 from infrastructure.kafka.quarantine import QuarantinedGaps
@@ -55,7 +59,7 @@ class Named:
     worker: Worker
 
 
-NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "preferences", "schedule", "bridge")
+NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "preferences", "digest", "schedule", "bridge")
 
 
 def workers_of(name: str, resources: Resources) -> list[Named]:
@@ -120,15 +124,42 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
         policies = resources.settings.delivery_policy
         planner = Planner(resources.catalogue, stores.contacts, stores.caps, policies, _choices(resources))
-        canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
-        return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
+        taking_out = TakingOut(stores.digests, stores.deliveries)
+        canceller = Canceller(
+            stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter, taking_out
+        )
+        return Route(
+            arrivals,
+            stores.notifications,
+            planner,
+            canceller,
+            stores.timers,
+            resources.publisher,
+            reporter,
+            _gathering(resources, reporter),
+        )
     if name == "persist":
         return Persist(
             stores.notifications, stores.deliveries, stores.timers, resources.announcer, resources.publisher, reporter
         )
     if name == "preferences":
         return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
+    if name == "digest":
+        return CloseDigests(
+            stores.digests,
+            stores.notifications,
+            stores.timers,
+            _choices(resources),
+            HandingOut(stores.notifications, resources.publisher, reporter, _gathering(resources, reporter)),
+            resources.publisher,
+            reporter,
+        )
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
+
+
+def _gathering(resources: Resources, reporter: Reporter) -> Gathering:
+    stores = resources.stores
+    return Gathering(stores.digests, stores.notifications, stores.deliveries, stores.timers, resources.catalogue, reporter)
 
 
 def _choices(resources: Resources) -> Choices:

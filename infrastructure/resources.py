@@ -13,6 +13,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -42,6 +43,7 @@ class Stores:
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
+    digests: DigestStore
 
     @classmethod
     def on(cls, dynamo: Dynamo) -> "Stores":
@@ -56,6 +58,7 @@ class Stores:
             TroubleStore(dynamo),
             QuarantineMarks(dynamo),
             ApiKeyStore(dynamo),
+            DigestStore(dynamo),
         )
 
 

@@ -15,7 +15,7 @@ from schemas.timers import Timer
 from schemas.topics import Environment, Priority, digests
 
 _INTO = "digest:"
-MOST_TEXT, MOST_TITLE, MOST_VARIABLES_BYTES = 500, 200, 4096
+MOST_TEXT, MOST_TITLE, MOST_URL, MOST_VARIABLES_BYTES = 500, 200, 2000, 4096
 
 
 class Series(Record):
@@ -163,6 +163,21 @@ def digested_row(record: DeliveryRecord, window: Window, event: Gathered, now: d
         reason=reason_of(window.window_id),
         answer=late,
         next_at=window.closes_at,
+    )
+    return row.with_step(origin)
+
+
+def expired_row(window: Window, event: Gathered, now: datetime, origin: str) -> Delivery:
+    """Of an event whose deadline passed while it waited in its window."""
+    row = Delivery(
+        environment=window.environment,
+        notification_id=event.notification_id,
+        delivery_id=event.delivery_id,
+        recipient=window.series.recipient,
+        channel=window.series.channel,
+        state="EXPIRED",
+        reason=f"deadline_passed:{reason_of(window.window_id)}",
+        updated_at=now,
     )
     return row.with_step(origin)
 

@@ -112,9 +112,9 @@ class Notification(Record):
 
 
 class Unplanned(Record):
-    """What is known of an accepted request that has no plan: it waits for its time, or it was refused and why."""
+    """What is known of what has no plan: a request waits for its time, or was refused and why; a digest had no events."""
 
-    status: Literal["SCHEDULED", "REJECTED"]
+    status: Literal["SCHEDULED", "REJECTED", "EMPTY"]
     producer: str
     request_id: str
     at: UtcDatetime

@@ -9,13 +9,17 @@ from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
 from consumers.dispatch import Dispatcher
+from consumers.gathering import Gathering
+from consumers.handing_out import HandingOut
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.digest import CloseDigests
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
 from consumers.leases import Leases
 from consumers.planning import Planner
 from consumers.provider_line import Limits
+from consumers.taking_out import TakingOut
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
 from schemas.breaker import BreakerRules
@@ -28,6 +32,7 @@ from schemas.requests import Channel
 from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
+from tests.fakes.digests import FakeDigests
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.provider import RecordingProvider
 from tests.fakes.publisher import FakePublisher
@@ -115,6 +120,7 @@ class Floor:
         self.caps = FakeCaps(self.outage)
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
+        self.digests = FakeDigests(self.deliveries, self.outage)
         self.announcer = FakeAnnouncer()
         self.channel = RecordingProvider(*script)
         self.looks: list[ReadBack] = []
@@ -134,8 +140,32 @@ class Floor:
             Arrivals((KEY,), ()),
             self.notifications,
             Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices),
-            Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            Canceller(
+                self.notifications,
+                self.deliveries,
+                self.inbox,
+                self.announcer,
+                reporter,
+                TakingOut(self.digests, self.deliveries),
+            ),
             self.timers,
+            self.publisher,
+            reporter,
+            self.gathering(reporter),
+        )
+
+    def gathering(self, reporter: Reporter) -> Gathering:
+        return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.catalogue, reporter)
+
+    @property
+    def digest(self) -> CloseDigests:
+        reporter = Reporter(self.publisher, "digest")
+        return CloseDigests(
+            self.digests,
+            self.notifications,
+            self.timers,
+            self.choices,
+            HandingOut(self.notifications, self.publisher, reporter, self.gathering(reporter)),
             self.publisher,
             reporter,
         )

@@ -17,6 +17,8 @@ NAMES = {
     "carillon_deliveries_total",
     "carillon_late_results_total",
     "carillon_preference_changes_total",
+    "carillon_digest_events_total",
+    "carillon_digests_closed_total",
     "carillon_provider_calls_total",
     "carillon_provider_out",
     "carillon_lost_records_total",

@@ -141,7 +141,7 @@ async def test_a_single_change_leaves_everything_else(house: House) -> None:
     night = {"start": "22:00", "end": "07:00", "zone": "Europe/Berlin"}
     await house.client.patch(PREFERENCES, json=OFF | {"quiet_hours": night, "muted_until": "2026-12-01T00:00:00Z"})
     after = (await house.client.patch(PREFERENCES, json={"muted_until": None})).json()["data"]
-    assert after == {**OFF, "quiet_hours": night, "muted_until": None}
+    assert after == {**OFF, "quiet_hours": night, "muted_until": None, "digests": []}
 
 
 async def test_explain_for_one_that_might_come(house: House) -> None:

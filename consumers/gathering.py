@@ -1,0 +1,158 @@
+"""Puts an event into the window of its series, once: joined, it is in exactly one digest, whoever dies when."""
+
+import asyncio
+import json
+import random
+from datetime import UTC, datetime
+
+import structlog
+
+from consumers.handlers.content import content_of
+from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.digests import DigestStore
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.timers import TimerStore
+from infrastructure.kafka.reporting import Reporter
+from infrastructure.metrics import DELIVERIES, DIGEST_EVENTS
+from infrastructure.ports import Received
+from infrastructure.rendering import CannotRender
+from schemas.catalogue import Catalogue, UnknownName
+from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.digest_terms import Terms
+from schemas.digests import (
+    MOST_TEXT,
+    MOST_TITLE,
+    MOST_URL,
+    MOST_VARIABLES_BYTES,
+    Gathered,
+    Series,
+    Window,
+    cut,
+    digested_row,
+    new_window,
+    series_of,
+    window_timer,
+)
+from schemas.events import event_of
+from schemas.plan import Notification, PlannedDelivery, Unplanned
+
+log = structlog.get_logger()
+
+_TRIES = 12
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.01, 0.5
+
+
+class Crowded(Exception):
+    """Too many join one window at once: this one comes back later, so that nobody else waits for it."""
+
+
+class Gathering:
+    def __init__(
+        self,
+        digests: DigestStore,
+        notifications: NotificationStore,
+        deliveries: DeliveryStore,
+        timers: TimerStore,
+        catalogue: Catalogue,
+        reporter: Reporter,
+    ) -> None:
+        self._digests = digests
+        self._notifications = notifications
+        self._deliveries = deliveries
+        self._timers = timers
+        self._catalogue = catalogue
+        self._reporter = reporter
+
+    async def gathers(
+        self, record: Received, notification: Notification, line: PlannedDelivery, carried: DeliveryRecord
+    ) -> bool:
+        """True when the line has a row in the ledger afterwards; False when it is to go by itself. Raises `Crowded`."""
+        if line.digest is None:
+            return False
+        row = await self._row(record, notification, line, line.digest, carried)
+        if row is None:
+            return False
+        event = event_of(row, origin=record.position, **notification.whose)
+        await self._reporter.status(event, correlation_id=carried.correlation_id, traceparent=carried.traceparent)
+        return True
+
+    async def _row(
+        self,
+        record: Received,
+        notification: Notification,
+        line: PlannedDelivery,
+        terms: Terms,
+        carried: DeliveryRecord,
+    ) -> Delivery | None:
+        event = self._event(notification, line)
+        if event is None:  # whoever delivers it says why it cannot be rendered; unless it was rendered before
+            return await self._deliveries.get(carried.environment, carried.notification_id, carried.delivery_id)
+        series, origin = series_of(notification, line, terms), str(record.position)
+        for tried in range(_TRIES):
+            now = datetime.now(UTC)
+            window = await self._open_window(series, notification, line, terms, now)
+            if window is not None:
+                mine = event.model_copy(update={"late": window.is_late(event.accepted_at)})
+                row = digested_row(carried, window, mine, now, origin)
+                if await self._digests.join(window, mine, row, now):
+                    return _counted(row, mine)
+                found = await self._deliveries.get(carried.environment, carried.notification_id, carried.delivery_id)
+                if found is not None:
+                    return found
+            wait = min(_FIRST_WAIT_S * 2**tried, _LONGEST_WAIT_S)
+            await asyncio.sleep(wait * random.random())  # noqa: S311 - spreads, hides nothing
+        raise Crowded(series.id)
+
+    async def _open_window(
+        self, series: Series, notification: Notification, line: PlannedDelivery, terms: Terms, now: datetime
+    ) -> Window | None:
+        """The newest window of the series if it is open to this line, else a new one; None when somebody was faster."""
+        newest = await self._digests.current(series)
+        closed = newest and await self._digests.is_closed(series.environment, newest.window_id, line.delivery_id)
+        if newest is not None and not closed:
+            return newest
+        last = await self._digests.find(series.environment, newest.window_id) if newest else None
+        window = new_window(series, notification, line, terms, last.closed_at if last else None, now)
+        await asyncio.gather(  # timer first: a window that is open will be closed, whoever dies now
+            self._timers.put(window_timer(series.environment, window.window_id, window.closes_at, line.delivery_id)),
+            self._notifications.note_unplanned(series.environment, window.window_id, _note(window)),
+        )
+        if not await self._digests.open(window, newest):
+            return None
+        log.info("digest.opened", window=window.window_id, closes_at=window.closes_at.isoformat(), channel=line.channel)
+        return window
+
+    def _event(self, notification: Notification, line: PlannedDelivery) -> Gathered | None:
+        try:
+            content = content_of(notification, self._catalogue)
+        except (CannotRender, UnknownName):
+            return None
+        variables = notification.request.variables
+        return Gathered(
+            notification_id=notification.notification_id,
+            delivery_id=line.delivery_id,
+            accepted_at=notification.accepted_at,
+            expires_at=notification.plan.expires_at,
+            address=line.address,
+            title=cut(content.title, MOST_TITLE),
+            text=cut(content.body, MOST_TEXT),
+            url=content.url if content.url and len(content.url) <= MOST_URL else None,
+            variables=variables if len(json.dumps(variables).encode()) <= MOST_VARIABLES_BYTES else {},
+        )
+
+
+def _counted(row: Delivery, event: Gathered) -> Delivery:
+    DELIVERIES.labels(row.channel, row.state).inc()
+    DIGEST_EVENTS.labels("late" if event.late else "in_time").inc()
+    return row
+
+
+def _note(window: Window) -> Unplanned:
+    """What can be looked up under the digest's id while it is in the making."""
+    return Unplanned(
+        status="SCHEDULED",
+        producer=window.series.producer,
+        request_id=window.request_id,
+        at=window.opened_at,
+        due_at=window.closes_at,
+    )
