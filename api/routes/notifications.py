@@ -115,7 +115,7 @@ async def cancel(
     house: House,
     environment: InEnvironment,
 ) -> dict[str, Any]:
-    """Takes back what was sent. 200 with what became of each delivery: stopped, under_way, sent, recalled, digested or ended.
+    """Takes back what was sent. 200 with what became of each delivery: stopped, under_way, sent, recalled, digested, ended.
 
     202 when that is not known yet; ask again, or look at the notification.
     """
