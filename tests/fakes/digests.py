@@ -22,6 +22,7 @@ class FakeDigests(DigestStore):
         self.shut: set[tuple[str, str, int]] = set()
         self.events: dict[tuple[str, str], dict[str, Gathered]] = {}
         self.crowded = 0
+        self.turns = 1  # of the loop between a look and the transaction after it: others write in between
         self._deliveries = deliveries
         self._outage = outage or Outage()
 
@@ -39,7 +40,8 @@ class FakeDigests(DigestStore):
         return True
 
     async def join(self, window: Window, event: Gathered, row: Delivery, now: datetime) -> bool:
-        await asyncio.sleep(0)
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         self._outage.write("digests.join")
         key = (window.environment, window.window_id)
         events = self.events.setdefault(key, {})

@@ -413,14 +413,15 @@ async def test_records_nobody_of_ours_wrote_are_put_away() -> None:
 
 
 FAILURES = ("digests.join", "digests.open", "timers.put", "digests.close", "notifications.put", "notifications.mark_routed")
-MOVES = st.tuples(st.sampled_from(("send", "close", "cancel", "fail", "meanwhile")), st.integers(0, 7))
+MOVES = st.tuples(st.sampled_from(("send", "close", "cancel", "fail", "meanwhile")), st.integers(0, 5))
 
 
 class Life:
     """Moves at random, those in between two meanwhiles at the same time; a step that finds a store away is repeated."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, turns: int) -> None:
         self.floor, self.sent = a_floor(), set[int]()
+        self.floor.digests.turns = turns
         self._how = {"key": "post-7", "window": "15m", "limit": limit}
         self._under_way: list[Callable[[], Awaitable[None]]] = []
 
@@ -435,11 +436,16 @@ class Life:
                 self._under_way.append(partial(floor.route.handle, a_cancellation(f"r-{number}")))
             case "close":
                 time_passes(floor)
-                self._under_way += [partial(floor.digest.handle, timer) for timer in timers(floor)]
+                self._under_way += [partial(self._closes, timer, number * 3) for timer in timers(floor)]
             case "fail":
                 floor.outage.failing[FAILURES[number % len(FAILURES)]] = 1
             case _:
                 await self.meanwhile()
+
+    async def _closes(self, timer: Received, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await self.floor.digest.handle(timer)
 
     async def meanwhile(self) -> None:
         while self._under_way:
@@ -453,9 +459,11 @@ class Life:
 
 
 @settings(max_examples=100, deadline=None)
-@given(moves=st.lists(MOVES, max_size=40), limit=st.integers(1, 3))
-def test_the_union_of_the_digests_is_the_set_of_events_each_once(moves: list[tuple[str, int]], limit: int) -> None:
-    life = Life(limit)
+@given(moves=st.lists(MOVES, min_size=10, max_size=50), limit=st.integers(1, 3), turns=st.integers(1, 20))
+def test_the_union_of_the_digests_is_the_set_of_events_each_once(
+    moves: list[tuple[str, int]], limit: int, turns: int
+) -> None:
+    life = Life(limit, turns)
 
     async def lived() -> None:
         for move in moves:
