@@ -14,6 +14,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -26,6 +27,7 @@ from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from tests.fakes.digests import FakeDigests
 from tests.fakes.keys import FakeKeys
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
@@ -47,6 +49,7 @@ class Shelves:
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
+    digests: DigestStore
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +73,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         TroubleStore(dynamo),
         QuarantineMarks(dynamo),
         ApiKeyStore(dynamo),
+        DigestStore(dynamo),
     )
 
 
@@ -106,6 +110,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeTrouble(ledger),
             FakeMarks(),
             FakeKeys(),
+            FakeDigests(ledger),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found
