@@ -9,7 +9,7 @@ from consumers.choices import Choices
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.contacts import EVERYONE, ContactStore
 from schemas.catalogue import Catalogue, UnknownName, Unresolved
-from schemas.digest_plan import CannotGather, agreed, gathered
+from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
 from schemas.digest_terms import Digest
 from schemas.events import FieldError
 from schemas.outcomes import Policy
@@ -68,7 +68,7 @@ class Planner:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
         plan = self._choices.narrowed(plan, request, chosen, datetime.now(UTC))
         plan = gathered(plan, digest, chosen, self._choices.mandatory)
-        return await self._within_caps(arrival, plan, kind) if kind.caps else plan
+        return await self._within_caps(arrival, plan, kind, digest) if kind.caps else plan
 
     def _digest(self, request: NotificationRequest, kind: NotificationType) -> Digest | None:
         """How events of this kind are gathered, with its template pinned."""
@@ -82,15 +82,16 @@ class Planner:
         except UnknownName as error:
             raise Refused("unknown_template", "/digest/template", str(error)) from error
 
-    async def _within_caps(self, arrival: Arrival, plan: Plan, kind: NotificationType) -> Plan:
+    async def _within_caps(self, arrival: Arrival, plan: Plan, kind: NotificationType, digest: Digest | None) -> Plan:
         """Counted before the plan is stored, under the notification's id: planning it again counts nothing twice."""
-        reached = sorted({line.recipient for line in plan.to_make})
+        reached = sorted({line.recipient for line in plan.by_themselves})
         counts = (
             self._caps.count(arrival.environment, each, kind.name, kind.caps, arrival.notification_id, arrival.accepted_at)
             for each in reached
         )
         allowed = await asyncio.gather(*counts)
-        return plan.without({each for each, may in zip(reached, allowed, strict=True) if not may}, "capped")
+        full = {each for each, may in zip(reached, allowed, strict=True) if not may}
+        return over_cap(plan, full, kind, digest, self._choices.mandatory)
 
     async def _audience(self, environment: str, request: NotificationRequest) -> list[str]:
         """Membership as of now, which the stored plan keeps."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
 
-from schemas.digest_terms import ChoiceLevel, Digest, Terms, chosen_for, terms_of
+from schemas.digest_terms import LONGEST, ChoiceLevel, Digest, Terms, chosen_for, terms_of
 from schemas.plan import Plan, PlannedDelivery
 from schemas.preferences import Preferences
 from schemas.requests import NotificationRequest
@@ -39,6 +39,22 @@ def gathered(plan: Plan, digest: Digest | None, chosen: Mapping[str, Preferences
     if digest is None or plan.priority == "urgent" or plan.category in mandatory:
         return plan
     lines = tuple(line if line.skipped else _line(plan, line, digest, chosen.get(line.recipient)) for line in plan.lines)
+    return plan.model_copy(update={"lines": lines})
+
+
+def over_cap(
+    plan: Plan, full: Collection[str], kind: NotificationType, digest: Digest | None, mandatory: Collection[str]
+) -> Plan:
+    """What would go by itself to these people is skipped, or gathered where a cap says so; what is gathered anyway stays."""
+    longest = min((cap.window for cap in kind.caps if cap.over == "digest"), default=None)
+    if longest is None or plan.priority == "urgent" or plan.category in mandatory:
+        return plan.without(full, "capped")
+    window = min((digest.window if digest else None) or longest, LONGEST)
+    terms = terms_of((digest or Digest()).model_copy(update={"window": window, "by_choice": False}), None)
+    lines = tuple(
+        line.model_copy(update={"digest": terms}) if line in plan.by_themselves and line.recipient in full else line
+        for line in plan.lines
+    )
     return plan.model_copy(update={"lines": lines})
 
 

@@ -60,11 +60,16 @@ class Plan(Record):
     def to_make(self) -> tuple[PlannedDelivery, ...]:
         return tuple(line for line in self.lines if line.skipped is None)
 
+    @property
+    def by_themselves(self) -> tuple[PlannedDelivery, ...]:
+        """What is to make and not gathered."""
+        return tuple(line for line in self.to_make if line.digest is None)
+
     def without(self, recipients: Collection[str], reason: str) -> "Plan":
-        """The same plan with every delivery to these recipients skipped."""
+        """The same plan with whatever would go to these recipients by itself skipped."""
+        own = {line.delivery_id for line in self.by_themselves if line.recipient in recipients}
         changed = tuple(
-            line.model_copy(update={"skipped": reason}) if line.recipient in recipients and not line.skipped else line
-            for line in self.lines
+            line.model_copy(update={"skipped": reason}) if line.delivery_id in own else line for line in self.lines
         )
         return self.model_copy(update={"lines": changed})
 

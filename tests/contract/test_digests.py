@@ -230,7 +230,12 @@ async def test_what_joined_before_the_end_is_inside_and_nothing_else(
 ) -> None:
     window = a_window(unique("ana"))
     await racing_shelves.digests.open(window, None)
-    events = [asyncio.create_task(joins_at_last(racing_shelves, window, number)) for number in range(40)]
+
+    async def joins_in_its_time(number: int) -> bool:
+        await asyncio.sleep(number * 0.003)
+        return await joins_at_last(racing_shelves, window, number)
+
+    events = [asyncio.create_task(joins_in_its_time(number)) for number in range(40)]
     await asyncio.sleep(delay_s)
     closed = await racing_shelves.digests.close(window, NOON + 20 * MINUTE)
     frozen = await inside(racing_shelves, closed)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from consumers import gathering
 from infrastructure.ports import Outgoing, Received
+from schemas.caps import Cap
 from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery
 from schemas.digest_terms import Digest, DigestChoice
@@ -33,6 +34,7 @@ CATALOGUE = Catalogue.of(
         NotificationType(name="post.commented", category="social", digest=Digest(window=timedelta(minutes=15))),
         NotificationType(name="post.liked", digest=Digest(window=timedelta(minutes=15), template="likes", limit=2)),
         NotificationType(name="news.item", digest=Digest(by_choice=True)),
+        NotificationType(name="tip", caps=(Cap(max=1, window=timedelta(hours=2), over="digest"),)),
         NotificationType(name="order", template="order", digest=Digest(window=timedelta(hours=1))),
     ],
     [
@@ -258,6 +260,27 @@ async def test_a_person_chooses_for_themselves_and_others_are_not_touched() -> N
     [window] = floor.digests.newest.values()
     assert (window.terms.window, window.series.type) == (timedelta(days=1), "news.item")
     assert len(floor.handed_out("in-app")) == 2
+
+
+async def test_over_a_cap_it_is_gathered_where_the_cap_says_so() -> None:
+    floor = a_floor()
+    await sends(floor, 1, 2, 3, type="tip")
+    await sends(floor, 4, type="tip", priority="urgent")
+    assert len(floor.handed_out("in-app")) == 1
+    assert row_of(floor, 2).state == row_of(floor, 3).state == "DIGESTED"
+    urgent = floor.notifications.rows["dev", floor.receipts()[-1]["notification_id"]]
+    assert [line.skipped for line in urgent.plan.lines] == ["capped"]
+    [window] = floor.digests.newest.values()
+    assert window.terms.window == timedelta(hours=2)
+    await windows_close(floor)
+    assert told(floor) == ["r-2", "r-3"]
+
+
+async def test_what_is_gathered_anyway_counts_towards_no_cap() -> None:
+    floor = a_floor()
+    await sends(floor, 1, 2, 3, type="tip", digest={"window": "1m"})
+    await sends(floor, 4, type="tip")
+    assert len(floor.handed_out("in-app")) == 1
 
 
 async def test_keys_people_and_producers_have_windows_of_their_own() -> None:
