@@ -42,7 +42,7 @@ def status_of(notification: Notification, rows: Sequence[Delivery]) -> dict[str,
         "cancelled_at": notification.cancelled_at,
         "counts": dict(counts),
         "deliveries": [_delivery(line, known, states) for line in notification.plan.lines],
-    }
+    } | ({"digest": notification.plan.told.model_dump()} if notification.plan.told else {})
 
 
 def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[str, str]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class CloseDigests:
         window = await self._digests.find(due.environment, due.window_id)
         if window is None:
             # its opener died, or is so slow that its timer has fired: then it must not open any more
-            if not await self._digests.bar(due.environment, due.window_id, now):
+            if not await self._digests.rule_out(due.environment, due.window_id, now):
                 await self._look_at(record, due, now)
             return
         if window.closed_at is None and now < window.closes_at:

@@ -39,7 +39,7 @@ class DigestStore:
         return Window.model_validate_json(row["document"]) if row else None
 
     async def open(self, window: Window, after: Window | None) -> bool:
-        """Makes it the newest of its series; False when another one has become that, or when it is barred."""
+        """Makes it the newest of its series; False when another one has become that, or when it is ruled out."""
         table = DIGESTS.named(window.environment)
         document = {"document": window.model_dump_json(exclude_defaults=True), EXPIRES: _expires(window)}
         current = {"window": window.series.id, "entry": _CURRENT, "window_id": window.window_id} | document
@@ -104,7 +104,7 @@ class DigestStore:
         known = {"closed_at": _moment(head.get("closed_at")), "last_at": _moment(last)}
         return Window.model_validate_json(head["document"]).model_copy(update=known)
 
-    async def bar(self, environment: str, window_id: str, now: datetime) -> bool:
+    async def rule_out(self, environment: str, window_id: str, now: datetime) -> bool:
         """A window nobody has opened by its time never opens; False when it is there after all."""
         row = {"window": window_id, "entry": _HEAD, EXPIRES: int((now + KEPT).timestamp())}
         try:

@@ -192,16 +192,16 @@ async def test_a_gathered_delivery_is_not_cancelled_behind_its_windows_back(shel
     assert (await shelves.deliveries.cancel(DeliveryRecord.model_validate(ids), NOON, "t/0/0")).state == "DIGESTED"
 
 
-async def test_what_nobody_opened_in_time_is_barred(shelves: Shelves, unique: Unique) -> None:
+async def test_what_nobody_opened_in_time_is_ruled_out(shelves: Shelves, unique: Unique) -> None:
     window = a_window(unique("ana"))
-    assert await shelves.digests.bar("dev", window.window_id, NOON)
-    assert await shelves.digests.bar("dev", window.window_id, NOON)
+    assert await shelves.digests.rule_out("dev", window.window_id, NOON)
+    assert await shelves.digests.rule_out("dev", window.window_id, NOON)
     assert not await shelves.digests.open(window, None)
     assert await shelves.digests.current(window.series) is None
     assert await shelves.digests.find("dev", window.window_id) is None
     other = a_window(window.series.recipient, NOON + MINUTE)
     assert await shelves.digests.open(other, None)
-    assert not await shelves.digests.bar("dev", other.window_id, NOON)
+    assert not await shelves.digests.rule_out("dev", other.window_id, NOON)
 
 
 async def test_an_event_expires_in_its_row_unless_that_has_moved(shelves: Shelves, unique: Unique) -> None:

@@ -77,7 +77,7 @@ class FakeDigests(DigestStore):
         head = self.heads.get((environment, window_id))
         return head.model_copy(update={"last_at": self.last_at.get((environment, window_id))}) if head else None
 
-    async def bar(self, environment: str, window_id: str, now: datetime) -> bool:
+    async def rule_out(self, environment: str, window_id: str, now: datetime) -> bool:
         return self.heads.setdefault((environment, window_id), None) is None
 
     async def close(self, window: Window, now: datetime) -> Window:
