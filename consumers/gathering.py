@@ -22,13 +22,13 @@ from schemas.digest_terms import Terms
 from schemas.digests import (
     MOST_TEXT,
     MOST_TITLE,
-    MOST_URL,
     MOST_VARIABLES_BYTES,
     Gathered,
     Series,
     Window,
     cut,
     digested_row,
+    link_or_none,
     new_window,
     series_of,
     window_timer,
@@ -90,7 +90,7 @@ class Gathering:
         series, origin = series_of(notification, line, terms), str(record.position)
         for tried in range(_TRIES):
             now = datetime.now(UTC)
-            window = await self._open_window(series, notification, line, terms, now)
+            window = await self._window(series, notification, line, terms, now, sure=tried == 0)
             if window is not None:
                 mine = event.model_copy(update={"late": window.is_late(event.accepted_at)})
                 row = digested_row(carried, window, mine, now, origin)
@@ -103,14 +103,18 @@ class Gathering:
             await asyncio.sleep(wait * random.random())  # noqa: S311 - spreads, hides nothing
         raise Crowded(series.id)
 
-    async def _open_window(
-        self, series: Series, notification: Notification, line: PlannedDelivery, terms: Terms, now: datetime
+    async def _window(
+        self, series: Series, notification: Notification, line: PlannedDelivery, terms: Terms, now: datetime, *, sure: bool
     ) -> Window | None:
-        """The newest window of the series if it is open to this line, else a new one; None when somebody was faster."""
+        """The newest window of the series if it is open to this line, else a new one; None when somebody was faster.
+
+        `sure`: one whose time has not come is not asked; the transaction will tell.
+        """
         newest = await self._digests.current(series)
-        closed = newest and await self._digests.is_closed(series.environment, newest.window_id, line.delivery_id)
-        if newest is not None and not closed:
-            return newest
+        if newest is not None:
+            young = sure and now < newest.opened_at + newest.terms.window
+            if young or not await self._digests.is_closed(series.environment, newest.window_id, line.delivery_id):
+                return newest
         last = await self._digests.find(series.environment, newest.window_id) if newest else None
         window = new_window(series, notification, line, terms, last.closed_at if last else None, now)
         await asyncio.gather(  # timer first: a window that is open will be closed, whoever dies now
@@ -136,7 +140,7 @@ class Gathering:
             address=line.address,
             title=cut(content.title, MOST_TITLE),
             text=cut(content.body, MOST_TEXT),
-            url=content.url if content.url and len(content.url) <= MOST_URL else None,
+            url=link_or_none(content.url),
             variables=variables if len(json.dumps(variables).encode()) <= MOST_VARIABLES_BYTES else {},
         )
 

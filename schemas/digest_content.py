@@ -71,7 +71,7 @@ def digest_of(tally: Tally, origin: str, only: Notification | None = None) -> No
     window, at = tally.window, tally.closed_at
     request = NotificationRequest(
         type=window.series.type if window.series.type != "plain" else None,
-        to=(_target(window),),
+        to=_targets(window),
         channels=(window.series.channel,),
         digest=False,
         **_content(tally, only),
@@ -108,15 +108,14 @@ def digest_of(tally: Tally, origin: str, only: Notification | None = None) -> No
     )
 
 
-def _target(window: Window) -> Target:
-    """Whom it is for as preferences ask: somebody who was named, or a member of an audience."""
+def _targets(window: Window) -> tuple[Target, ...]:
+    """Whom it is for as preferences ask: somebody who was named, or a member of audiences."""
     if window.series.topics:
-        return TopicTarget(topic=window.series.topics[0])
+        return tuple(TopicTarget(topic=topic) for topic in window.series.topics)
     if not window.line.bare:
-        return PersonTarget(user=window.series.recipient)
-    if window.series.channel == "slack":
-        return SlackTarget(slack=window.line.address or "")
-    return EmailTarget(email=window.line.address or "")
+        return (PersonTarget(user=window.series.recipient),)
+    address = window.line.address or ""
+    return (SlackTarget(slack=address),) if window.series.channel == "slack" else (EmailTarget(email=address),)
 
 
 def _content(tally: Tally, only: Notification | None) -> dict[str, Any]:

@@ -3,19 +3,19 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from schemas.base import Record, UtcDatetime, iso
 from schemas.deliveries import Delivery, DeliveryRecord, row_of
 from schemas.digest_terms import Terms
 from schemas.ids import series_id, window_id
 from schemas.plan import Notification, PlannedDelivery, about
-from schemas.requests import Channel
+from schemas.requests import Channel, Link
 from schemas.timers import Timer
 from schemas.topics import Environment, Priority, digests
 
 _INTO = "digest:"
-MOST_TEXT, MOST_TITLE, MOST_URL, MOST_VARIABLES_BYTES = 500, 200, 2000, 4096
+MOST_TEXT, MOST_TITLE, MOST_VARIABLES_BYTES = 500, 200, 4096
 
 
 class Series(Record):
@@ -136,7 +136,19 @@ def place_of(accepted_at: datetime, delivery_id: str) -> str:
     return f"{iso(accepted_at)}#{delivery_id}"
 
 
+_LINK: TypeAdapter[str] = TypeAdapter(Link)
+
+
+def link_or_none(url: str | None) -> str | None:
+    """What a template made of a link may be none that a message takes; its digest goes without."""
+    try:
+        return _LINK.validate_python(url)
+    except ValidationError:
+        return None
+
+
 def cut(text: str, most: int) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

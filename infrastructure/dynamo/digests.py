@@ -5,22 +5,26 @@ id; a window is closed when all of its panes are. So those who join at once meet
 """
 
 import asyncio
+import random
 import secrets
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item, encode
+from infrastructure.dynamo.client import ConditionFailed, Conflict, Dynamo, Item, encode
 from infrastructure.dynamo.ledger import item_of, read_row, write_row
 from infrastructure.dynamo.notifications import KEPT
 from infrastructure.dynamo.tables import DELIVERIES, DIGESTS, EXPIRES
 from schemas.base import iso
 from schemas.deliveries import Delivery
 from schemas.digests import Gathered, Series, Window
+from schemas.outcomes import Unavailable
 
 PANES = 4
 PAGE = 200
+_TRIES, _LONGEST_WAIT_S = 40, 0.1
 _CURRENT, _HEAD, _PANE, _EVENT = "current", "head", "pane#", "event#"
 _BEHIND = "$"  # sorts right behind "#"
 
@@ -123,14 +127,18 @@ class DigestStore:
             )
         except ConditionFailed as failed:
             row = failed.item
-        shut = {"closed": True, EXPIRES: _expires(window)}
-        await asyncio.gather(
-            *(
-                self._dynamo.update(table, {"window": window.window_id, "entry": f"{_PANE}{pane}"}, shut)
-                for pane in range(PANES)
-            )
-        )
+        await asyncio.gather(*(self._shut(window, pane) for pane in range(PANES)))
         return window.model_copy(update={"closed_at": _moment(row["closed_at"])})
+
+    async def _shut(self, window: Window, pane: int) -> None:
+        """Between the transactions of those who are just joining."""
+        key, shut = {"window": window.window_id, "entry": f"{_PANE}{pane}"}, {"closed": True, EXPIRES: _expires(window)}
+        for _ in range(_TRIES):
+            with suppress(Conflict):
+                await self._dynamo.update(DIGESTS.named(window.environment), key, shut)
+                return
+            await asyncio.sleep(_LONGEST_WAIT_S * random.random())  # noqa: S311 - spreads, hides nothing
+        raise Unavailable("a window is joined by too many at once to be closed")
 
     async def pages(self, window: Window, size: int = PAGE) -> AsyncIterator[list[Gathered]]:
         """Its events, the last accepted first."""

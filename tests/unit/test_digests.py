@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from api.cli.trace import why
 from api.status import status_of, timeline_of
 from infrastructure.ports import Received
@@ -134,6 +136,16 @@ async def test_a_template_gets_items_count_and_more() -> None:
     [item] = floor.inbox.items.values()
     assert (item.title, item.message) == ("3 likes", "Comment 3;Comment 2;+1")
     assert (item.data["digest"]["count"], item.data["digest"]["more"]) == (3, 1)
+
+
+@pytest.mark.parametrize(("where", "url"), [("/posts/7", "/posts/7"), ("no link at all", None), ("//evil.example", None)])
+async def test_a_digest_links_to_the_newest_event_if_that_has_a_link_a_message_may_have(where: str, url: str | None) -> None:
+    floor = a_floor()
+    await sends(floor, 1, 2, type="linked", message=None, variables={"where": where})
+    await windows_close(floor)
+    message = the_digest(floor).request.message
+    assert message is not None
+    assert message.url == url
 
 
 async def test_a_single_event_stays_as_it_was() -> None:

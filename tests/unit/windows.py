@@ -21,12 +21,14 @@ CATALOGUE = Catalogue.of(
         NotificationType(name="post.liked", digest=Digest(window=timedelta(minutes=15), template="likes", limit=2)),
         NotificationType(name="news.item", digest=Digest(by_choice=True)),
         NotificationType(name="tip", caps=(Cap(max=1, window=timedelta(hours=2), over="digest"),)),
+        NotificationType(name="linked", template="linked", digest=Digest(window=timedelta(hours=1))),
         NotificationType(name="order", template="order", digest=Digest(window=timedelta(hours=1))),
     ],
     [
         Template(
             name="likes", title="{{ count }} likes", body="{% for item in items %}{{ item.title }};{% endfor %}+{{ more }}"
         ),
+        Template(name="linked", title="T", body="B", url="{{ where }}"),
         Template(name="order", title="Order {{ order }}", body="Order {{ order }} is on its way."),
     ],
 )
