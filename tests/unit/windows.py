@@ -1,5 +1,6 @@
 """What the stories about digests start from: types that gather, events, windows whose time comes without waiting."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from schemas.digest_terms import Digest
 from schemas.digests import Window
 from schemas.plan import Notification
 from schemas.types import NotificationType, Template
-from tests.unit.stories import Floor, a_request, as_read
+from tests.unit.stories import Floor, a_request, as_read, now
 
 DIGESTS = "notifications.dev.digests"
 DAY = timedelta(days=1)
@@ -41,8 +42,10 @@ def a_floor() -> Floor:
 
 
 def an_event(number: int = 1, **said: Any) -> Received:
+    """Each accepted a moment after the one before it, however fast the test is."""
     message = {"title": f"Comment {number}", "body": f"Text {number}"}
-    return a_request({"type": "post.commented", "message": message, "request_id": f"r-{number}"} | said, offset=number)
+    body = {"type": "post.commented", "message": message, "request_id": f"r-{number}"} | said
+    return replace(a_request(body, offset=number), timestamp_ms=int(now().timestamp() * 1000) + number)
 
 
 async def sends(floor: Floor, *numbers: int, **said: Any) -> None:
