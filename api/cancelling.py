@@ -5,8 +5,9 @@ from typing import Any
 
 from asgi_correlation_id import correlation_id
 
+from api.audiences import rows_shown
 from api.intake import acknowledged
-from api.status import next_wakeup
+from api.status import next_wakeup, read_status
 from api.wiring import ApiResources
 from infrastructure.redis.live import outcome_channel
 from schemas.cancelling import Cancellation, CancelledDelivery, answer_of
@@ -44,14 +45,21 @@ class Cancelling:
                 )
             found = await self._carried_out(changed)
         deliveries = await self._as_of_now(found.deliveries or ()) if found else []
-        return found is not None, {
+        audience = await self._audience() if found else {}
+        ended = found is not None and audience.get("status", "SETTLED") == "SETTLED"
+        return ended, {
             "notification_id": self._id,
             "request_id": self._request_id,
             "environment": self._environment,
-            "status": "CANCELLED" if found else "CANCELLING",
             "cancelled_at": found.cancelled_at if found else None,
             "deliveries": [each.model_dump(mode="json") for each in deliveries],
-        }
+        } | audience | {"status": "CANCELLED" if ended else "CANCELLING"}
+
+    async def _audience(self) -> dict[str, Any]:
+        """Its counts so far; they are exact and final once nothing of it is under way any more."""
+        found = await read_status(self._house.stores, self._environment, self._id)
+        shown = ("status", "counts", "audience") if found and "audience" in found else ()
+        return {name: found[name] for name in shown} if found else {}
 
     async def _carried_out(self, changed: asyncio.Queue[str]) -> Cancellation | None:
         try:
@@ -68,6 +76,7 @@ class Cancelling:
         """An attempt that was under way may have come to its end."""
         if all(each.answer != "under_way" for each in answers):
             return list(answers)
-        rows = await self._house.stores.deliveries.of(self._environment, self._id)
+        notification = await self._house.stores.notifications.get(self._environment, self._id)
+        rows = (await rows_shown(self._house.stores, notification, None))[1] if notification else []
         now = {row.delivery_id: answer_of(row) for row in rows}
         return [now.get(each.delivery_id, each) if each.answer == "under_way" else each for each in answers]

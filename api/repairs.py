@@ -9,6 +9,7 @@ from typing import Literal
 
 import structlog
 
+from api.audiences import row_named
 from api.pacing import DEFAULT_PER_S, paced
 from infrastructure.dynamo.ledger import TROUBLED
 from infrastructure.dynamo.troubled import Already, Change, Moved, NotSo
@@ -16,9 +17,9 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Publisher
 from infrastructure.resources import Stores
 from schemas import cloudevents
-from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.deliveries import Delivery
 from schemas.events import event_of
-from schemas.plan import Notification
+from schemas.plan import Notification, PlannedDelivery, line_of
 from schemas.timers import Timer, turn_timer
 from schemas.topics import Environment
 from schemas.troubled import Look, Settlement
@@ -70,14 +71,14 @@ class Repairs:
 
     async def redrive(self, environment: Environment, notification_id: str, delivery_id: str, by: str) -> Change | None:
         """None when there is no such delivery. Whether it was cancelled or is too late, deliver will see."""
-        row = await self._stores.deliveries.get(environment, notification_id, delivery_id)
+        row = await row_named(self._stores, environment, notification_id, delivery_id)
         return await self._redrive(row, by) if row is not None else None
 
     async def settle(
         self, environment: Environment, notification_id: str, delivery_id: str, state: Settlement, by: str, note: str
     ) -> Change | None:
         """What nobody could tell, a person found out."""
-        row = await self._stores.deliveries.get(environment, notification_id, delivery_id)
+        row = await row_named(self._stores, environment, notification_id, delivery_id)
         if row is None:
             return None
         change = await self._stores.trouble.settle(row, state, by, note, datetime.now(UTC))
@@ -89,7 +90,7 @@ class Repairs:
     async def discard(
         self, environment: Environment, notification_id: str, delivery_id: str, by: str, note: str
     ) -> Change | None:
-        row = await self._stores.deliveries.get(environment, notification_id, delivery_id)
+        row = await row_named(self._stores, environment, notification_id, delivery_id)
         if row is None:
             return None
         change = await self._stores.trouble.discard(row, by, note, datetime.now(UTC))
@@ -127,9 +128,11 @@ class Repairs:
     async def _rows(self, environment: Environment, wanted: Wanted) -> AsyncGenerator[Delivery, None]:
         look = replace(wanted.look, newest_first=False)
         if wanted.notification_id is not None:
-            for row in await self._stores.deliveries.of(environment, wanted.notification_id):
-                if row.state == look.state and look.shows(row) and _is_inside(row, look):
-                    yield row
+            notification = await self._stores.notifications.get(environment, wanted.notification_id)
+            for shard in range(notification.plan.shards if notification else 1):
+                for row in await self._stores.deliveries.in_shard(environment, wanted.notification_id, shard):
+                    if row.state == look.state and look.shows(row) and _is_inside(row, look):
+                        yield row
             return
         after: str | None = None
         while True:
@@ -142,11 +145,12 @@ class Repairs:
     async def _redrive(self, row: Delivery, by: str) -> Change | None:
         """Timer first, then the row that waits for it: the timer is the delivery."""
         notification = await self._stores.notifications.get(row.environment, row.notification_id)
-        if notification is None:
+        line = line_of(notification, row.delivery_id, row.recipient) if notification else None
+        if notification is None or line is None:
             return None
         if row.state not in TROUBLED:
             return NotSo(row)
-        timer = _timer(row, notification, datetime.now(UTC) + _SOON)
+        timer = _timer(row, notification, line, datetime.now(UTC) + _SOON)
         await self._stores.timers.put(timer)
         change: Change = Already(row)
         if row.state != "PENDING":
@@ -163,18 +167,10 @@ class Repairs:
         await self._reporter.status(event, correlation_id="", traceparent=cloudevents.traceparent_of({}))
 
 
-def _timer(row: Delivery, notification: Notification, due: datetime) -> Timer:
-    record = DeliveryRecord(
-        environment=row.environment,
-        notification_id=row.notification_id,
-        delivery_id=row.delivery_id,
-        recipient=row.recipient,
-        channel=row.channel,
-        priority=notification.plan.priority,
-        turn=row.turn if row.state == "PENDING" else row.turn + 1,
-        traceparent=cloudevents.traceparent_of({}),
-    )
-    return turn_timer(record, due)
+def _timer(row: Delivery, notification: Notification, line: PlannedDelivery, due: datetime) -> Timer:
+    record = notification.record_of(line, traceparent=cloudevents.traceparent_of({}))
+    turn = row.turn if row.state == "PENDING" else row.turn + 1
+    return turn_timer(record.model_copy(update={"turn": turn}), due)
 
 
 def _is_inside(row: Delivery, look: Look) -> bool:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from api.audiences import Reached, reached, rows_shown
 from api.wiring import ApiResources
 from infrastructure.redis.live import outcome_channel
 from infrastructure.resources import Stores
@@ -25,24 +26,35 @@ def line_state(line: PlannedDelivery, rows: dict[str, Delivery]) -> str:
     return "SKIPPED" if line.skipped else "PENDING"
 
 
-def status_of(notification: Notification, rows: Sequence[Delivery]) -> dict[str, Any]:
-    """Every planned delivery with its state; `status` is SETTLED once nothing more will be tried."""
+def status_of(
+    notification: Notification,
+    rows: Sequence[Delivery],
+    lines: Sequence[PlannedDelivery] | None = None,
+    audience: Reached | None = None,
+) -> dict[str, Any]:
+    """Every planned delivery with its state; `status` is SETTLED once nothing more will be tried.
+
+    Of an audience `lines` are those that can be listed; the counts are of everybody.
+    """
     known = {row.delivery_id: row for row in rows}
-    states = {line.delivery_id: line_state(line, known) for line in notification.plan.lines}
-    counts = Counter(states.values())
-    open_states = counts.keys() & {"PENDING", "IN_FLIGHT", "RETRY"}
+    listed = notification.plan.lines if lines is None else lines
+    states = {line.delivery_id: line_state(line, known) for line in listed}
+    counts = audience.counts(len(notification.plan.lines)) if audience else Counter(states.values())
+    is_open = bool(counts.keys() & {"PENDING", "IN_FLIGHT", "RETRY"}) or (audience is not None and not audience.is_walked)
     return {
         "notification_id": notification.notification_id,
         "request_id": notification.request_id,
         "environment": notification.environment,
         "producer": notification.producer,
         "type": notification.plan.type,
-        "status": "DELIVERING" if open_states else "SETTLED",
+        "status": "DELIVERING" if is_open else "SETTLED",
         "accepted_at": notification.accepted_at,
         "cancelled_at": notification.cancelled_at,
         "counts": dict(counts),
-        "deliveries": [_delivery(line, known, states) for line in notification.plan.lines],
-    } | ({"digest": notification.plan.told.model_dump()} if notification.plan.told else {})
+        "deliveries": [_delivery(line, known, states) for line in listed],
+        **({"audience": audience.shown()} if audience else {}),
+        **({"digest": notification.plan.told.model_dump()} if notification.plan.told else {}),
+    }
 
 
 def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[str, str]) -> dict[str, Any]:
@@ -106,11 +118,14 @@ def _place(origin: str) -> dict[str, Any] | None:
         return None
 
 
-async def read_status(stores: Stores, environment: str, notification_id: str) -> dict[str, Any] | None:
-    """None while route has not read the request."""
+async def read_status(
+    stores: Stores, environment: str, notification_id: str, viewer: str | None = None
+) -> dict[str, Any] | None:
+    """None while route has not read the request. Of an audience, the viewer's own deliveries are listed."""
     notification = await stores.notifications.get(environment, notification_id)
     if notification is not None:
-        return status_of(notification, await stores.deliveries.of(environment, notification_id))
+        lines, rows = await rows_shown(stores, notification, viewer)
+        return status_of(notification, rows, lines, await reached(stores, notification))
     note, cancellation = await asyncio.gather(
         stores.notifications.unplanned(environment, notification_id),
         stores.notifications.cancellation(environment, notification_id),
@@ -131,7 +146,10 @@ async def settled_within(
                 found = await read_status(resources.stores, environment, notification_id)
                 if found is not None and found["status"] in ENDED:
                     return found
-                await next_wakeup(changed)
+                if found is not None and "audience" in found:
+                    await asyncio.sleep(LOOK_AGAIN_S)  # each of its deliveries wakes us, and a look counts them all
+                else:
+                    await next_wakeup(changed)
     except TimeoutError:
         return None
 

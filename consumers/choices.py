@@ -47,12 +47,16 @@ class Choices:
         """Of those who have chosen something, read consistently; nobody is asked about a mandatory category."""
         return {} if category in self._mandatory else await self._store.get_many(environment, people)
 
-    def narrowed(self, plan: Plan, request: NotificationRequest, chosen: Mapping[str, Preferences], now: datetime) -> Plan:
-        """The plan with what people do not want skipped, each skip with its reason and the version that was asked."""
-        if not chosen:
-            return plan
-        lines = tuple(self._asked(request, plan, line, chosen, now) for line in plan.lines)
-        return plan.model_copy(update={"lines": lines})
+    def narrowed(
+        self,
+        request: NotificationRequest,
+        plan: Plan,
+        lines: tuple[PlannedDelivery, ...],
+        chosen: Mapping[str, Preferences],
+        now: datetime,
+    ) -> tuple[PlannedDelivery, ...]:
+        """The lines with what people do not want skipped, each skip with its reason and the version that was asked."""
+        return tuple(self._asked(request, plan, line, chosen, now) for line in lines) if chosen else lines
 
     async def of(self, delivery: DeliveryRecord) -> Preferences:
         """Read consistently, in one batch with whatever else is read at this moment."""

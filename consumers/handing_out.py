@@ -11,7 +11,8 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Publisher, Received
 from schemas import cloudevents, topics
-from schemas.deliveries import EVENT_OF, State
+from schemas.audiences import ExpandRecord
+from schemas.deliveries import EVENT_OF, DeliveryRecord, State
 from schemas.events import Receipt, StatusEvent, Verdict
 from schemas.plan import Notification, PlannedDelivery
 
@@ -39,12 +40,13 @@ class HandingOut:
         log.info("notification.routed", deliveries=0 if expired else len(plan.to_make), skipped=len(plan.skips))
 
     async def tell(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
-        """Everything but the deliveries themselves."""
+        """Everything but the deliveries to the people named."""
         skips = (
             self._report(record, arrival, notification, now, line, "SKIPPED", line.skipped)
             for line in notification.plan.skips
         )
         await asyncio.gather(
+            self.expand(notification, arrival.correlation_id, arrival.traceparent),
             self._report(record, arrival, notification, now),
             *skips,
             self.receipt(record, arrival, notification, "accepted"),
@@ -74,12 +76,23 @@ class HandingOut:
 
     async def _deliver(self, record: Received, arrival: Arrival, line: PlannedDelivery, notification: Notification) -> None:
         delivery = notification.record_of(line, arrival.correlation_id, arrival.traceparent)
-        if line.digest is not None and await self._gathering.gathers(record, notification, line, delivery):
-            return
-        topic = topics.deliveries(arrival.environment, line.channel, notification.plan.priority)
-        value = delivery.model_dump_json(exclude_defaults=True).encode()
-        headers = {cloudevents.TRACEPARENT: arrival.traceparent, cloudevents.CORRELATION_ID: arrival.correlation_id}
-        await self._publisher.publish(Outgoing(topic, line.recipient, value, headers))
+        if not await self._gathering.gathers(record, notification, line, delivery):
+            await self._publisher.publish(handed_over(delivery))
+
+    async def expand(self, notification: Notification, correlation_id: str, traceparent: str) -> None:
+        """One record for each shard of the audience; of a cancelled or expired one too: its walks say so and end at once."""
+        audience, environment = notification.plan.audience, notification.environment
+        headers = {cloudevents.TRACEPARENT: traceparent, cloudevents.CORRELATION_ID: correlation_id}
+        for shard in range(audience.shards if audience else 0):
+            walk = ExpandRecord(
+                environment=environment,
+                notification_id=notification.notification_id,
+                shard=shard,
+                correlation_id=correlation_id,
+                traceparent=traceparent,
+            )
+            value = walk.model_dump_json(exclude_defaults=True).encode()
+            await self._publisher.publish(Outgoing(topics.expand(environment), walk.key, value, headers))
 
     async def _report(
         self,
@@ -101,9 +114,18 @@ class HandingOut:
             reason=reason,
             recipient=line.recipient if line else None,
             channel=line.channel if line else None,
+            shards=notification.plan.shards,
             at=now,
             origin=record.position,
             unclaimed=line is not None,
             **notification.whose,
         )
         await self._reporter.status(event, correlation_id=arrival.correlation_id, traceparent=arrival.traceparent)
+
+
+def handed_over(delivery: DeliveryRecord) -> Outgoing:
+    """The record that hands one delivery to its channel."""
+    topic = topics.deliveries(delivery.environment, delivery.channel, delivery.priority)
+    value = delivery.model_dump_json(exclude_defaults=True).encode()
+    headers = {cloudevents.TRACEPARENT: delivery.traceparent, cloudevents.CORRELATION_ID: delivery.correlation_id}
+    return Outgoing(topic, delivery.recipient, value, headers)

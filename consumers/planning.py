@@ -1,20 +1,32 @@
-"""What a request becomes: its type and template looked up, its audience and addresses gathered, its plan made."""
+"""What a request becomes: its type and template looked up, its addresses gathered, its plan made."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from consumers.arrivals import Arrival
 from consumers.choices import Choices
 from infrastructure.dynamo.caps import CapStore
-from infrastructure.dynamo.contacts import EVERYONE, ContactStore
+from infrastructure.dynamo.contacts import ContactStore
+from schemas.audiences import audience_of
+from schemas.caps import Cap
 from schemas.catalogue import Catalogue, UnknownName, Unresolved
 from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
 from schemas.digest_terms import Digest
 from schemas.events import FieldError
 from schemas.outcomes import Policy
-from schemas.plan import MAX_PLANNED, Plan, TooManyDeliveries, make_plan, people_named, recipients_of
-from schemas.requests import Channel, EveryoneTarget, NotificationRequest, TopicTarget
+from schemas.plan import (
+    Contact,
+    Notification,
+    Plan,
+    PlannedDelivery,
+    TooManyDeliveries,
+    audience_lines,
+    make_plan,
+    people_named,
+    recipients_of,
+)
+from schemas.requests import Channel, NotificationRequest
 from schemas.types import NotificationType
 
 
@@ -51,24 +63,27 @@ class Planner:
             kind, template = self._catalogue.resolve(request)
         except Unresolved as error:
             raise Refused(error.reason, error.pointer, error.detail) from error
-        audience = await self._audience(arrival.environment, request)
-        digest = self._digest(request, kind)
-        people = tuple(dict.fromkeys((*people_named(request), *audience)))
-        reached = people if "email" in (request.channels or kind.channels) else ()
+        environment, people = arrival.environment, people_named(request)
+        channels, category = request.channels or kind.channels, request.category or kind.category
+        shards, digest = await self._contacts.shards(environment), self._digest(request, kind)
+        cutoff = max(arrival.accepted_at, request.send_at or arrival.accepted_at)
+        audience = audience_of(request, kind, cutoff, shards, self._policies, digest)
         contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
-            self._contacts.get_many(arrival.environment, reached),
-            self._choices.of_many(arrival.environment, people, request.category or kind.category),
+            self._known(environment, people, channels), self._choices.of_many(environment, people, category)
         )
-        recipients = recipients_of(request, audience, contacts)
+        recipients = recipients_of(request, contacts)
         try:
             plan = make_plan(
-                arrival.notification_id, request, kind, template, recipients, arrival.accepted_at, self._policies
+                arrival.notification_id, request, kind, template, recipients, arrival.accepted_at, self._policies, audience
             )
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
-        plan = self._choices.narrowed(plan, request, chosen, datetime.now(UTC))
-        plan = gathered(plan, digest, chosen, self._choices.mandatory)
-        return await self._within_caps(arrival, plan, kind, digest) if kind.caps else plan
+        lines = self._choices.narrowed(request, plan, plan.lines, chosen, datetime.now(UTC))
+        lines = gathered(plan, lines, plan.priority, digest, chosen, self._choices.mandatory)
+        over = await self._over_their_caps(
+            environment, lines, plan.type, kind.caps, arrival.notification_id, arrival.accepted_at
+        )
+        return plan.with_lines(over_cap(plan, lines, plan.priority, over, kind.caps, digest, self._choices.mandatory))
 
     def _digest(self, request: NotificationRequest, kind: NotificationType) -> Digest | None:
         """How events of this kind are gathered, with its template pinned."""
@@ -82,26 +97,41 @@ class Planner:
         except UnknownName as error:
             raise Refused("unknown_template", "/digest/template", str(error)) from error
 
-    async def _within_caps(self, arrival: Arrival, plan: Plan, kind: NotificationType, digest: Digest | None) -> Plan:
-        """Counted before the plan is stored, under the notification's id: planning it again counts nothing twice."""
-        reached = sorted({line.recipient for line in plan.by_themselves})
-        counts = (
-            self._caps.count(arrival.environment, each, kind.name, kind.caps, arrival.notification_id, arrival.accepted_at)
-            for each in reached
+    async def page(self, notification: Notification, people: Sequence[str]) -> tuple[PlannedDelivery, ...]:
+        """The lines of some of the people of the plan's audience, by the same rules, as things stand now."""
+        audience, environment = notification.plan.audience, notification.environment
+        if audience is None:
+            return ()
+        plan, request = notification.plan, notification.request
+        contacts, chosen = await asyncio.gather(
+            self._known(environment, people, audience.channels), self._choices.of_many(environment, people, plan.category)
         )
-        allowed = await asyncio.gather(*counts)
-        full = {each for each, may in zip(reached, allowed, strict=True) if not may}
-        return over_cap(plan, full, kind, digest, self._choices.mandatory)
+        lines = audience_lines(notification, people, contacts)
+        lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))
+        lines = gathered(plan, lines, audience.priority, audience.digest, chosen, self._choices.mandatory)
+        over = await self._over_their_caps(
+            environment, lines, plan.type, audience.caps, notification.notification_id, audience.cutoff
+        )
+        return over_cap(plan, lines, audience.priority, over, audience.caps, audience.digest, self._choices.mandatory)
 
-    async def _audience(self, environment: str, request: NotificationRequest) -> list[str]:
-        """Membership as of now, which the stored plan keeps."""
-        members: dict[str, None] = {}
-        for target in request.to:
-            match target:
-                case TopicTarget(topic=topic):
-                    members |= dict.fromkeys(await self._contacts.members(environment, topic, MAX_PLANNED + 1))
-                case EveryoneTarget():
-                    members |= dict.fromkeys(await self._contacts.members(environment, EVERYONE, MAX_PLANNED + 1))
-                case _:
-                    continue
-        return list(members)
+    async def _known(self, environment: str, people: Sequence[str], channels: Sequence[Channel]) -> dict[str, Contact]:
+        """Their contacts, where a channel needs an address."""
+        return await self._contacts.get_many(environment, people) if "email" in channels else {}
+
+    async def _over_their_caps(
+        self,
+        environment: str,
+        lines: Sequence[PlannedDelivery],
+        kind: str,
+        caps: Sequence[Cap],
+        notification_id: str,
+        accepted_at: datetime,
+    ) -> set[str]:
+        """Counted before anything is stored, under the notification's id: planning it again counts nothing twice."""
+        if not caps:
+            return set()
+        reached = sorted({line.recipient for line in lines if line.goes_by_itself})
+        scope = kind.rsplit("@", 1)[0]  # a cap holds for every version of its type
+        counts = (self._caps.count(environment, each, scope, caps, notification_id, accepted_at) for each in reached)
+        allowed = await asyncio.gather(*counts)
+        return {each for each, may in zip(reached, allowed, strict=True) if not may}

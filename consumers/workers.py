@@ -16,17 +16,22 @@ from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.digest import CloseDigests
+from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.preferences import ApplyPreferences
 from consumers.handlers.route import Route
 from consumers.leases import Leases
+from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
 from consumers.taking_out import TakingOut
 from infrastructure.channels import Providers, open_providers
+from infrastructure.kafka.backlog import LagBacklog
+from infrastructure.kafka.connection import connection
 from infrastructure.kafka.consuming.consumer import GroupConsumer
+from infrastructure.kafka.lag import open_lag_reader
 from infrastructure.kafka.quarantine import QuarantinedGaps
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.kafka.sealing import SealingPublisher
@@ -59,7 +64,16 @@ class Named:
     worker: Worker
 
 
-NAMES = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "preferences", "digest", "schedule", "bridge")
+NAMES = (
+    "route",
+    "expand",
+    *(f"deliver.{channel}" for channel in CHANNELS),
+    "persist",
+    "preferences",
+    "digest",
+    "schedule",
+    "bridge",
+)
 
 
 def workers_of(name: str, resources: Resources) -> list[Named]:
@@ -124,23 +138,27 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
         policies = resources.settings.delivery_policy
         planner = Planner(resources.catalogue, stores.contacts, stores.caps, policies, _choices(resources))
-        taking_out = TakingOut(stores.digests, stores.deliveries)
-        canceller = Canceller(
-            stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter, taking_out
-        )
         return Route(
             arrivals,
             stores.notifications,
             planner,
-            canceller,
+            _canceller(resources, reporter),
             stores.timers,
             resources.publisher,
             reporter,
             _gathering(resources, reporter),
         )
+    if name == "expand":
+        return _expand(resources, reporter)
     if name == "persist":
         return Persist(
-            stores.notifications, stores.deliveries, stores.timers, resources.announcer, resources.publisher, reporter
+            stores.notifications,
+            stores.expansions,
+            stores.deliveries,
+            stores.timers,
+            resources.announcer,
+            resources.publisher,
+            reporter,
         )
     if name == "preferences":
         return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
@@ -157,6 +175,12 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
 
 
+def _canceller(resources: Resources, reporter: Reporter) -> Canceller:
+    stores = resources.stores
+    taking_out = TakingOut(stores.digests, stores.deliveries)
+    return Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter, taking_out)
+
+
 def _gathering(resources: Resources, reporter: Reporter) -> Gathering:
     stores = resources.stores
     return Gathering(stores.digests, stores.notifications, stores.deliveries, stores.timers, resources.catalogue, reporter)
@@ -165,6 +189,26 @@ def _gathering(resources: Resources, reporter: Reporter) -> Gathering:
 def _choices(resources: Resources) -> Choices:
     settings = resources.settings
     return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
+
+
+def _expand(resources: Resources, reporter: Reporter) -> Expand:
+    settings, stores = resources.settings, resources.stores
+    parameters = connection(settings)
+    return Expand(
+        stores.notifications,
+        stores.expansions,
+        stores.contacts,
+        stores.deliveries,
+        stores.timers,
+        Planner(resources.catalogue, stores.contacts, stores.caps, settings.delivery_policy, _choices(resources)),
+        _canceller(resources, reporter),
+        _gathering(resources, reporter),
+        resources.publisher,
+        reporter,
+        LagBacklog(lambda: open_lag_reader(parameters)),
+        timedelta(seconds=settings.delivery_deadline_s),
+        settings.bulk_backlog_max_s,
+    )
 
 
 def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher: Dispatcher) -> Deliver:
@@ -177,6 +221,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             resources.publisher,
             reporter,
             longest,
+            Lines(stores.contacts),
             _choices(resources),
             stores.inbox,
             resources.announcer,
@@ -188,6 +233,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         resources.publisher,
         reporter,
         longest,
+        Lines(stores.contacts),
         _choices(resources),
         dispatcher,
         stores.deliveries,

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from schemas.deliveries import DeliveryRecord
 from schemas.events import Position
 from schemas.outcomes import Outcome, Policy, ReadBack
+from schemas.topics import Environment, Priority
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Received:
 class Publisher(Protocol):
     async def publish(self, record: Outgoing) -> Position:
         """The place of the record, once every in-sync replica has it; raises `Unavailable` otherwise."""
+
+
+class Backlog(Protocol):
+    async def seconds(self, environment: Environment, channel: str, priority: Priority) -> float:
+        """How long the oldest delivery of that priority has waited for its channel; 0 when none waits or nobody can tell."""
 
 
 class Handler(Protocol):

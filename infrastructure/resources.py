@@ -14,6 +14,7 @@ from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.digests import DigestStore
+from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -44,21 +45,23 @@ class Stores:
     marks: QuarantineMarks
     api_keys: ApiKeyStore
     digests: DigestStore
+    expansions: ExpansionStore
 
     @classmethod
-    def on(cls, dynamo: Dynamo) -> "Stores":
+    def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
         return cls(
             NotificationStore(dynamo),
             DeliveryStore(dynamo),
             InboxStore(dynamo),
             TimerStore(dynamo),
-            ContactStore(dynamo),
+            ContactStore(dynamo, audience_shards),
             CapStore(dynamo),
             PreferenceStore(dynamo),
             TroubleStore(dynamo),
             QuarantineMarks(dynamo),
             ApiKeyStore(dynamo),
             DigestStore(dynamo),
+            ExpansionStore(dynamo),
         )
 
 
@@ -97,7 +100,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         yield Resources(
             settings=settings,
             catalogue=catalogue,
-            stores=Stores.on(dynamo),
+            stores=Stores.on(dynamo, settings.audience_shards),
             publisher=publisher,
             entrance=Entrance(publisher, seal_keys(settings)[0]),
             redis=redis,

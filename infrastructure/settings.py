@@ -122,6 +122,10 @@ class Settings(BaseSettings):
     # preferences
     mandatory_categories: CommaSeparated = ("security",)
 
+    # audiences
+    audience_shards: int = Field(default=16, ge=1, le=256)
+    bulk_backlog_max_s: float = Field(default=10.0, gt=0)
+
     # workers
     worker_concurrency: int = Field(default=64, ge=1)
     drain_timeout_s: float = Field(default=20.0, gt=0)

@@ -1,9 +1,10 @@
 """When everything planned for a notification has ended, and what its producer is told then. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from schemas.audiences import Progress, Tally
 from schemas.deliveries import ENDED, Delivery
 from schemas.events import Receipt, StatusEvent
 from schemas.plan import Notification
@@ -31,6 +32,19 @@ def final_receipt(notification: Notification, rows: Sequence[Delivery]) -> Recei
     return _final(notification.producer, notification.request_id, notification.notification_id, counts, revision, at)
 
 
+def final_receipt_of_audience(notification: Notification, walks: Sequence[Progress], tally: Tally) -> Receipt | None:
+    """The same where the plan does not list everybody: by what the walks have counted and what the rows add up to."""
+    is_walked = all(walk.taken_back if notification.cancelled_at else walk.done for walk in walks)
+    planned = len(notification.plan.lines) + sum(walk.planned + walk.skipped for walk in walks)
+    if not is_walked or tally.states.keys() - ENDED or tally.states.total() != planned:
+        return None
+    at = max((walk.updated_at for walk in walks), default=notification.planned_at)
+    ids = notification.producer, notification.request_id, notification.notification_id
+    return _final(
+        *ids, {str(state): count for state, count in tally.states.items()}, tally.versions, max(at, notification.planned_at)
+    )
+
+
 def final_receipt_of(event: StatusEvent) -> Receipt | None:
     """What an event alone can tell: the end of an only delivery, or that nothing was planned at all."""
     if event.producer is None or event.request_id is None:
@@ -44,7 +58,7 @@ def final_receipt_of(event: StatusEvent) -> Receipt | None:
 
 
 def _final(
-    producer: str, request_id: str, notification_id: str, counts: dict[str, int], revision: int, at: datetime
+    producer: str, request_id: str, notification_id: str, counts: Mapping[str, int], revision: int, at: datetime
 ) -> Receipt:
     return Receipt(
         producer=producer,

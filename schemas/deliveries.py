@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from schemas.base import Record, UtcDatetime
+from schemas.ids import shard_of
 from schemas.topics import Environment, Priority
 
 State = Literal["PENDING", "IN_FLIGHT", "RETRY", "SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN", "DIGESTED"]
@@ -29,7 +30,8 @@ digest, which is a notification with a delivery of its own."""
 class DeliveryRecord(Record):
     """What travels on a channel's Kafka topic: ids only, the content stays in the notification's row.
 
-    `turn` counts how often the delivery has waited: a record acts only on the row whose turn it is.
+    `turn` counts how often the delivery has waited: a record acts only on the row whose turn it is. `shards` is the
+    plan's: with the recipient it says where the ledger row is. `endpoint` is said where the plan does not list it.
     """
 
     environment: Environment
@@ -37,11 +39,17 @@ class DeliveryRecord(Record):
     delivery_id: str
     recipient: str
     channel: str
+    endpoint: str = ""
+    shards: int = 1
     priority: Priority = "normal"
     turn: int = 0
     bare: bool = False  # to an address, not to a person
     correlation_id: str = ""
     traceparent: str = ""
+
+    @property
+    def shard(self) -> int:
+        return shard_of(self.recipient, self.shards)
 
 
 class Step(Record):
@@ -87,6 +95,7 @@ class Delivery(Record):
     delivery_id: str
     recipient: str
     channel: str
+    shards: int = 1
     state: State
     attempt: int = 0
     turn: int = 0
@@ -101,6 +110,10 @@ class Delivery(Record):
     next_at: UtcDatetime | None = None
     updated_at: UtcDatetime
     history: tuple[Step, ...] = ()
+
+    @property
+    def shard(self) -> int:
+        return shard_of(self.recipient, self.shards)
 
     def with_step(self, origin: str) -> "Delivery":
         """The row as it is to be written, with what just happened as the last line of its history."""
@@ -120,7 +133,7 @@ class Delivery(Record):
 
 def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
     """A row of the delivery a record names."""
-    ids = record.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel"})
+    ids = record.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel", "shards"})
     return Delivery.model_validate(ids | {"updated_at": now} | fields)
 
 

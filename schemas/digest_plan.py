@@ -4,10 +4,12 @@ from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
 
+from schemas.caps import Cap
 from schemas.digest_terms import LONGEST, ChoiceLevel, Digest, Terms, chosen_for, terms_of
-from schemas.plan import Plan, PlannedDelivery
+from schemas.plan import Plan, PlannedDelivery, skipping
 from schemas.preferences import Preferences
 from schemas.requests import NotificationRequest
+from schemas.topics import Priority
 from schemas.types import NotificationType
 
 
@@ -34,28 +36,46 @@ def agreed(request: NotificationRequest, kind: NotificationType) -> Digest | Non
     return digest
 
 
-def gathered(plan: Plan, digest: Digest | None, chosen: Mapping[str, Preferences], mandatory: Collection[str]) -> Plan:
-    """The plan with its digests. What is urgent or mandatory waits for nothing, whoever asks for it."""
-    if digest is None or plan.priority == "urgent" or plan.category in mandatory:
-        return plan
-    lines = tuple(line if line.skipped else _line(plan, line, digest, chosen.get(line.recipient)) for line in plan.lines)
-    return plan.model_copy(update={"lines": lines})
+Lines = tuple[PlannedDelivery, ...]
+
+
+def gathered(
+    plan: Plan,
+    lines: Lines,
+    priority: Priority,
+    digest: Digest | None,
+    chosen: Mapping[str, Preferences],
+    mandatory: Collection[str],
+) -> Lines:
+    """The lines with their digests; `priority` is what they go with. The urgent and the mandatory wait for nothing."""
+    if digest is None or not _may_wait(plan, priority, mandatory):
+        return lines
+    return tuple(line if line.skipped else _line(plan, line, digest, chosen.get(line.recipient)) for line in lines)
 
 
 def over_cap(
-    plan: Plan, full: Collection[str], kind: NotificationType, digest: Digest | None, mandatory: Collection[str]
-) -> Plan:
+    plan: Plan,
+    lines: Lines,
+    priority: Priority,
+    full: Collection[str],
+    caps: Collection[Cap],
+    digest: Digest | None,
+    mandatory: Collection[str],
+) -> Lines:
     """What would go by itself to these people is skipped, or gathered where a cap says so; what is gathered anyway stays."""
-    longest = min((cap.window for cap in kind.caps if cap.over == "digest"), default=None)
-    if longest is None or plan.priority == "urgent" or plan.category in mandatory:
-        return plan.without(full, "capped")
+    longest = min((cap.window for cap in caps if cap.over == "digest"), default=None)
+    if longest is None or not _may_wait(plan, priority, mandatory):
+        return skipping(lines, full, "capped")
     window = min((digest.window if digest else None) or longest, LONGEST)
     terms = terms_of((digest or Digest()).model_copy(update={"window": window, "by_choice": False}), None)
-    lines = tuple(
-        line.model_copy(update={"digest": terms}) if line in plan.by_themselves and line.recipient in full else line
-        for line in plan.lines
+    return tuple(
+        line.model_copy(update={"digest": terms}) if line.goes_by_itself and line.recipient in full else line
+        for line in lines
     )
-    return plan.model_copy(update={"lines": lines})
+
+
+def _may_wait(plan: Plan, priority: Priority, mandatory: Collection[str]) -> bool:
+    return priority != "urgent" and plan.category not in mandatory
 
 
 def _line(plan: Plan, line: PlannedDelivery, digest: Digest, chosen: Preferences | None) -> PlannedDelivery:

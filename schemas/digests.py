@@ -97,7 +97,14 @@ class Window(Record):
 
 
 def new_window(
-    series: Series, notification: Notification, line: PlannedDelivery, terms: Terms, before: datetime | None, now: datetime
+    series: Series,
+    line: PlannedDelivery,
+    terms: Terms,
+    before: datetime | None,
+    now: datetime,
+    *,
+    pinned: str,
+    priority: Priority,
 ) -> Window:
     """The id is made of the moment too, so it is never used twice, also when the rows of old windows are long gone."""
     return Window(
@@ -105,8 +112,8 @@ def new_window(
         series=series,
         terms=terms,
         line=line.model_copy(update={"digest": None}),
-        type=notification.plan.type,
-        priority=notification.plan.priority,
+        type=pinned,
+        priority=priority,
         opened_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
         before=before,
     )
@@ -117,6 +124,7 @@ class Gathered(Record):
 
     notification_id: str
     delivery_id: str
+    shards: int = 1
     accepted_at: UtcDatetime
     expires_at: UtcDatetime | None = None
     address: str | None = None
@@ -187,6 +195,7 @@ def expired_row(window: Window, event: Gathered, now: datetime, origin: str) -> 
         delivery_id=event.delivery_id,
         recipient=window.series.recipient,
         channel=window.series.channel,
+        shards=event.shards,
         state="EXPIRED",
         reason=f"deadline_passed:{reason_of(window.window_id)}",
         updated_at=now,

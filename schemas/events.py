@@ -29,7 +29,8 @@ class Position(Record):
 class StatusEvent(Record):
     """One thing that happened to a notification or to one of its deliveries.
 
-    `of` counts the lines of the notification's plan. `unclaimed`: no claim has written the ledger's row, so persist does.
+    `of` counts the lines of the notification's plan. `unclaimed`: no claim has written the ledger's row, so persist does, in
+    one of the plan's `shards`.
     """
 
     environment: Environment
@@ -43,6 +44,7 @@ class StatusEvent(Record):
     version: int = 1
     recipient: str | None = None
     channel: str | None = None
+    shards: int = 1
     state: State | None = None
     attempt: int = 0
     turn: int = 0
@@ -71,6 +73,7 @@ def event_of(row: Delivery, **more: Any) -> StatusEvent:
             "version",
             "recipient",
             "channel",
+            "shards",
             "state",
             "attempt",
             "turn",

@@ -3,13 +3,15 @@
 import base64
 import hashlib
 import json
+import zlib
 
 import uuid_utils
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
 
 def _digest(*parts: str) -> str:
-    compact = json.dumps(["v1", *parts], separators=(",", ":"), ensure_ascii=False)
-    first = hashlib.sha256(compact.encode()).digest()[:16]
+    first = hashlib.sha256(_COMPACT.encode(["v1", *parts]).encode()).digest()[:16]
     return base64.b32encode(first).decode().rstrip("=").lower()
 
 
@@ -50,3 +52,8 @@ def entry_request_id(stream: str, entry_id: str) -> str:
 def endpoint_of(address: str) -> str:
     """The endpoint name of an address that was given with the request: its hash, so that ids carry no personal data."""
     return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]
+
+
+def shard_of(name: str, shards: int) -> int:
+    """Which of so many shards a person or recipient belongs to. Frozen like the ids: rows are found by it."""
+    return zlib.crc32(name.encode()) % shards

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from schemas.audiences import Audience, ledger_shards
 from schemas.base import Record, UtcDatetime
 from schemas.deliveries import DeliveryRecord
 from schemas.digest_terms import Terms
 from schemas.events import FieldError
-from schemas.ids import delivery_id, endpoint_of
+from schemas.ids import delivery_id, endpoint_of, shard_of
 from schemas.outcomes import Policy
 from schemas.preferences import About
 from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
@@ -37,6 +38,22 @@ class PlannedDelivery(Record):
     chosen: int = 0  # the version of the person's preferences that was consulted
     digest: Terms | None = None  # gathered into a window instead of being sent by itself
 
+    @property
+    def goes_by_itself(self) -> bool:
+        return self.skipped is None and self.digest is None
+
+    def shard(self, shards: int) -> int:
+        """Which of the plan's ledger shards holds its row."""
+        return shard_of(self.recipient, shards)
+
+
+def skipping(lines: Iterable[PlannedDelivery], recipients: Collection[str], reason: str) -> tuple[PlannedDelivery, ...]:
+    """The same lines with whatever would go to these recipients by itself skipped."""
+    return tuple(
+        line.model_copy(update={"skipped": reason}) if line.recipient in recipients and line.goes_by_itself else line
+        for line in lines
+    )
+
 
 class Told(Record):
     """What a digest tells about: how many events, and the ids of those it shows."""
@@ -48,6 +65,8 @@ class Told(Record):
 
 
 class Plan(Record):
+    """What a request became. The people of its `audience` are no lines; `shards` is how many the ledger has for it all."""
+
     lines: tuple[PlannedDelivery, ...]
     type: str
     category: str
@@ -55,23 +74,15 @@ class Plan(Record):
     priority: Priority
     expires_at: UtcDatetime | None = None
     told: Told | None = None  # of a digest
+    audience: Audience | None = None
+    shards: int = 1
 
     @property
     def to_make(self) -> tuple[PlannedDelivery, ...]:
         return tuple(line for line in self.lines if line.skipped is None)
 
-    @property
-    def by_themselves(self) -> tuple[PlannedDelivery, ...]:
-        """What is to make and not gathered."""
-        return tuple(line for line in self.to_make if line.digest is None)
-
-    def without(self, recipients: Collection[str], reason: str) -> "Plan":
-        """The same plan with whatever would go to these recipients by itself skipped."""
-        own = {line.delivery_id for line in self.by_themselves if line.recipient in recipients}
-        changed = tuple(
-            line.model_copy(update={"skipped": reason}) if line.delivery_id in own else line for line in self.lines
-        )
-        return self.model_copy(update={"lines": changed})
+    def with_lines(self, lines: tuple[PlannedDelivery, ...]) -> "Plan":
+        return self.model_copy(update={"lines": lines})
 
     @property
     def skips(self) -> tuple[PlannedDelivery, ...]:
@@ -95,18 +106,22 @@ class Notification(Record):
 
     @property
     def whose(self) -> dict[str, Any]:
-        """What a status event says about the notification it belongs to."""
-        return {"producer": self.producer, "request_id": self.request_id, "of": len(self.plan.lines)}
+        """What a status event says about the notification it belongs to; nobody has counted an audience yet."""
+        of = len(self.plan.lines) if self.plan.audience is None else None
+        return {"producer": self.producer, "request_id": self.request_id, "of": of}
 
     def record_of(self, line: PlannedDelivery, correlation_id: str = "", traceparent: str = "") -> DeliveryRecord:
-        """What travels on the channel's Kafka topic for a line of the plan."""
+        """What travels on the channel's Kafka topic for a line; with its endpoint, where the plan does not list it."""
+        audience = self.plan.audience if self.line(line.delivery_id) is None else None
         return DeliveryRecord(
             environment=self.environment,
             notification_id=self.notification_id,
             delivery_id=line.delivery_id,
             recipient=line.recipient,
             channel=line.channel,
-            priority=self.plan.priority,
+            endpoint=line.endpoint if audience else "",
+            shards=self.plan.shards,
+            priority=audience.priority if audience else self.plan.priority,
             bare=line.bare,
             correlation_id=correlation_id,
             traceparent=traceparent,
@@ -147,23 +162,26 @@ class Recipient:
     email_endpoint: str = ""
     slack: str | None = None
 
-    def reachable_on(self, channel: Channel) -> tuple[str, str | None] | str:
-        """(endpoint, address) on that channel, or the reason why not."""
+    def endpoint_on(self, channel: Channel) -> str:
+        """The same whether or not there is an address at this moment: a skip and a delivery share one ledger row."""
+        return {"email": self.email_endpoint, "slack": self.slack or ""}.get(channel, "")
+
+    def address_on(self, channel: Channel) -> str | None:
+        return {"email": self.email, "slack": self.slack}.get(channel)
+
+    def unreachable_on(self, channel: Channel) -> str | None:
+        """Why there is no way to them on that channel, if so."""
         if channel == "in_app":
-            return ("", None) if self.person else "no_inbox"
-        if channel == "email":
-            return (self.email_endpoint, self.email) if self.email else "no_address"
-        return (self.slack, self.slack) if self.slack else "no_address"
+            return None if self.person else "no_inbox"
+        return None if self.address_on(channel) else "no_address"
 
 
 def people_named(request: NotificationRequest) -> tuple[str, ...]:
     return tuple(target.user for target in request.to if isinstance(target, PersonTarget))
 
 
-def recipients_of(
-    request: NotificationRequest, audience: Iterable[str], contacts: dict[str, Contact]
-) -> tuple[Recipient, ...]:
-    """Everybody a request names, each once; an address in the request overrides the contact's."""
+def recipients_of(request: NotificationRequest, contacts: Mapping[str, Contact]) -> tuple[Recipient, ...]:
+    """Everybody a request names one by one, each once; an address in the request overrides the contact's."""
     found: dict[str, Recipient] = {}
     for target in request.to:
         match target:
@@ -176,8 +194,6 @@ def recipients_of(
                 found.setdefault(f"slack:{name}", Recipient(f"slack:{name}", slack=name))
             case _:
                 continue
-    for user in audience:
-        found.setdefault(user, _person(user, None, contacts.get(user)))
     return tuple(found.values())
 
 
@@ -203,6 +219,7 @@ def make_plan(
     recipients: Sequence[Recipient],
     accepted_at: datetime,
     policies: Mapping[Channel, Policy],
+    audience: Audience | None = None,
 ) -> Plan:
     """Every delivery of a notification, or its skip with the reason; `policies` are the deployment's, per channel."""
     agreed: dict[Channel, Policy] = {**policies, **kind.policy}
@@ -223,15 +240,44 @@ def make_plan(
         template=template,
         priority=request.priority or kind.priority,
         expires_at=expires_at,
+        audience=audience,
+        shards=ledger_shards(audience),
     )
+
+
+def audience_lines(
+    notification: Notification, people: Iterable[str], contacts: Mapping[str, Contact]
+) -> tuple[PlannedDelivery, ...]:
+    """What an audience's people get, or why not: the rule of `make_plan` for people whom the stored plan does not list."""
+    audience = notification.plan.audience
+    if audience is None:
+        return ()
+    return tuple(
+        _line(
+            notification.notification_id,
+            _person(person, None, contacts.get(person)),
+            channel,
+            notification.request,
+            audience.policies.get(channel, "at_least_once"),
+        )
+        for person in people
+        for channel in audience.channels
+    )
+
+
+def line_of(notification: Notification, delivery: str, recipient: str) -> PlannedDelivery | None:
+    """A line by its delivery's id: of the stored plan, or made again for somebody of its audience; addresses left out."""
+    listed = notification.line(delivery)
+    if listed is not None or recipient in people_named(notification.request):
+        return listed
+    again = audience_lines(notification, (recipient,), {})
+    return next((line for line in again if line.delivery_id == delivery), None)
 
 
 def _line(
     notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy
 ) -> PlannedDelivery:
-    reach = recipient.reachable_on(channel)
-    endpoint, address = ("", None) if isinstance(reach, str) else reach
-    skipped = reach if isinstance(reach, str) else None
+    skipped, endpoint = recipient.unreachable_on(channel), recipient.endpoint_on(channel)
     if request.channels is not None and channel not in request.channels:
         skipped = "channel_not_asked_for"
     return PlannedDelivery(
@@ -239,7 +285,7 @@ def _line(
         recipient=recipient.key,
         channel=channel,
         endpoint=endpoint,
-        address=address,
+        address=recipient.address_on(channel),
         policy=policy,
         skipped=skipped,
         bare=recipient.person is None,

@@ -31,6 +31,11 @@ def deliveries(environment: str, channel: str, priority: Priority = "normal") ->
     return f"notifications.{environment}.{channel.replace('_', '-')}{suffix}"
 
 
+def expand(environment: str) -> str:
+    """Where route hands over the shards of an audience."""
+    return f"notifications.{environment}.expand"
+
+
 def status(environment: str) -> str:
     return f"notifications.{environment}.status"
 
@@ -76,6 +81,8 @@ def subscription(environment: str, worker: str) -> tuple[str, ...]:
     """The Kafka topics a worker's group reads."""
     if worker == "route":
         return requests(environment), requests(environment, "urgent")
+    if worker == "expand":
+        return (expand(environment),)
     if worker == "persist":
         return (status(environment),)
     if worker == "preferences":
@@ -91,6 +98,7 @@ def registry(environment: str, channels: tuple[str, ...]) -> tuple[KafkaTopic, .
     return (
         KafkaTopic(requests(environment), "person, else request id"),
         KafkaTopic(requests(environment, "urgent"), "person, else request id"),
+        KafkaTopic(expand(environment), "notification id # shard"),
         *(
             KafkaTopic(deliveries(environment, channel, priority), "recipient")
             for channel in channels

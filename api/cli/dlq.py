@@ -95,6 +95,7 @@ def show(name: Name, environment: Where = "", as_json: Json = False) -> None:
 
     Exit code 0: it is there. 1: it is not, or not any more. 2: the store or Kafka does not answer.
     """
+    from api.audiences import row_named
     from api.cli.lag_table import plain
     from api.cli.letters_table import whole
     from api.shown import shown_whole
@@ -102,7 +103,7 @@ def show(name: Name, environment: Where = "", as_json: Json = False) -> None:
     wanted = name_of(name)
     if isinstance(wanted, DeliveryName):
         row = with_stores(
-            lambda where, stores: stores.deliveries.get(where, wanted.notification_id, wanted.delivery_id), environment
+            lambda where, stores: row_named(stores, where, wanted.notification_id, wanted.delivery_id), environment
         )
         if row is None:
             raise refuse(f"There is no delivery {name}.")

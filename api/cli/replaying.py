@@ -165,12 +165,13 @@ async def _each(items: Sequence[Any]) -> AsyncIterator[Any]:
 
 async def _standing(bench: Workbench, wanted: DeliveryName | PlaceName) -> str:
     """What it is right now, for the person who named it."""
+    from api.audiences import row_named
     from api.cli.lag_table import plain
     from api.cli.letters_table import remark
     from api.shown import shown_entry
 
     if isinstance(wanted, DeliveryName):
-        row = await bench.stores.deliveries.get(bench.environment, wanted.notification_id, wanted.delivery_id)
+        row = await row_named(bench.stores, bench.environment, wanted.notification_id, wanted.delivery_id)
         return plain(f"{row.state} {row.reason or ''}".rstrip()) if row else "there is no such delivery"
     entry = await bench.desk.at(bench.environment, wanted.partition, wanted.offset)
     if entry is None:

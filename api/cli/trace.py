@@ -45,6 +45,7 @@ def trace(notification_id: Id, environment: Environment = "", as_json: Json = Fa
 async def _read(
     settings: "Settings", environment: str, notification_id: str
 ) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+    from api.audiences import rows_shown
     from api.status import read_status, timeline_of
     from infrastructure.dynamo.client import open_dynamo
     from infrastructure.resources import Stores
@@ -53,7 +54,7 @@ async def _read(
         stores = Stores.on(dynamo)
         status = await read_status(stores, environment, notification_id)
         notification = await stores.notifications.get(environment, notification_id)
-        rows = await stores.deliveries.of(environment, notification_id)
+        rows = (await rows_shown(stores, notification, None))[1] if notification else []
         return (status, timeline_of(notification, rows, for_operators=True) if notification else []) if status else None
 
 
@@ -63,6 +64,9 @@ def _lines(status: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
         f"{status['notification_id']}  {status['status']}  {counts}".rstrip(),
         f"  request {status['request_id']} of {status['producer']}",
     ]
+    if (audience := status.get("audience")) is not None:
+        walked = f"{audience['expanded']} of {audience['of_shards']} shards walked"
+        lines.append(f"  audience: {audience['members']} people, {walked}")
     lines += [_step(event) for event in events]
     lines += [f"  {error['pointer'] or '(request)'}: {error['detail']}" for error in status.get("errors", ())]
     if status.get("due_at"):

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
+from api.audiences import rows_shown
 from api.auth import CurrentUser, requires
 from api.cancelling import Cancelling
 from api.dependencies import House, InEnvironment
@@ -75,11 +76,12 @@ def _seen_by(user: User, found: dict[str, Any]) -> dict[str, Any]:
     if found["producer"] == producer_of(user) or user.may("ops:read"):
         return found
     own = [delivery for delivery in found["deliveries"] if delivery["recipient"] == user.id]
-    return found | {"deliveries": own, "counts": {}}
+    shown = {name: value for name, value in found.items() if name != "audience"}
+    return shown | {"deliveries": own, "counts": {}}
 
 
 async def _readable(house: ApiResources, user: User, environment: Environment, notification_id: str) -> dict[str, Any]:
-    found = await read_status(house.stores, environment, notification_id)
+    found = await read_status(house.stores, environment, notification_id, user.id)
     if found is not None and _may_read(user, found):
         return _seen_by(user, found)
     seen = await house.seen.get(environment, notification_id) if found is None else None
@@ -155,7 +157,7 @@ async def timeline(
     found = await _readable(house, user, environment, notification_id)
     visible = {delivery["delivery_id"] for delivery in found["deliveries"]} | {None}
     notification = await house.stores.notifications.get(environment, notification_id)
-    rows = await house.stores.deliveries.of(environment, notification_id)
+    rows = (await rows_shown(house.stores, notification, user.id))[1] if notification else []
     events = timeline_of(notification, rows, for_operators=user.may("ops:read")) if notification else []
     shown = [event for event in events if event.get("delivery_id") in visible]
     return ok({"notification_id": notification_id, "events": shown})

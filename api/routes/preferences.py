@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
+from api.audiences import rows_shown
 from api.auth import CurrentUser
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
@@ -154,10 +155,11 @@ async def _past(
 ) -> dict[str, Any]:
     """What was decided, by the plan or the ledger; and beside it what the rules say now."""
     notification = await house.stores.notifications.get(environment, notification_id)
-    lines = [line for line in notification.plan.lines if line.recipient == person] if notification else []
+    shown, found = await rows_shown(house.stores, notification, person) if notification else ((), [])
+    lines = [line for line in shown if line.recipient == person]
     if notification is None or not lines:
         raise Problem(404, "Not found", "No notification to you has this id.", type="not_known_yet")
-    rows = {row.delivery_id: row for row in await house.stores.deliveries.of(environment, notification_id)}
+    rows = {row.delivery_id: row for row in found}
 
     def one(line: PlannedDelivery, of: Notification) -> dict[str, Any]:
         row = rows.get(line.delivery_id)

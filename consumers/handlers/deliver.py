@@ -9,6 +9,7 @@ import structlog
 from consumers.burial import crash, put_away
 from consumers.choices import NOTHING_CHOSEN, Choices
 from consumers.handlers.content import content_of
+from consumers.lines import Lines
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import DELIVERIES
@@ -34,6 +35,7 @@ class Deliver(ABC):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        lines: Lines,
         choices: Choices,
     ) -> None:
         self._notifications = notifications
@@ -41,6 +43,7 @@ class Deliver(ABC):
         self._publisher = publisher
         self._reporter = reporter
         self._longest = longest
+        self._lines = lines
         self._choices = choices
 
     async def handle(self, record: Received) -> None:
@@ -62,9 +65,9 @@ class Deliver(ABC):
                 notification, chosen = await asyncio.gather(  # at once, so that one call reads both
                     self._notifications.get(delivery.environment, delivery.notification_id), self._choices.of(delivery)
                 )
-                line = notification.line(delivery.delivery_id) if notification else None
-            if notification is None or line is None or not _is_planned(record, delivery, notification, line):
-                # only route hands out deliveries; this one was written by somebody else
+                line = await self._lines.of(record.topic, delivery, notification) if notification else None
+            if notification is None or line is None:
+                # only route and expand hand out deliveries; this one was written by somebody else
                 await self._put_away(record, "not_planned")
                 return
             await self._act(record, delivery, notification, line, chosen)
@@ -90,6 +93,8 @@ class Deliver(ABC):
             return "CANCELLED", "cancelled"
         if now >= self.deadline_of(notification):
             return "EXPIRED", "deadline_passed"
+        if line.skipped is not None:  # somebody of an audience, whose address is gone since
+            return "SKIPPED", line.skipped
         unwanted = self._choices.refusal(chosen, notification, line, now)
         return ("SKIPPED", unwanted) if unwanted else None
 
@@ -137,12 +142,6 @@ class Deliver(ABC):
     async def _put_away(self, record: Received, reason: str) -> None:
         await put_away(self._publisher, record, reason)
         log.error("delivery.quarantined", reason=reason, at=str(record.position))
-
-
-def _is_planned(record: Received, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery) -> bool:
-    """A record says what its line of the plan says, and came over the topics of that line's channel."""
-    own_topics = topics.subscription(notification.environment, f"deliver.{line.channel}")
-    return record.topic in own_topics and (delivery.recipient, delivery.channel) == (line.recipient, line.channel)
 
 
 def now_utc() -> datetime:

@@ -13,6 +13,7 @@ import structlog
 from consumers.choices import Choices
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
+from consumers.lines import Lines
 from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
@@ -73,6 +74,7 @@ class DeliverExternal(Deliver):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        lines: Lines,
         choices: Choices,
         sender: Sender,
         deliveries: DeliveryStore,
@@ -80,7 +82,7 @@ class DeliverExternal(Deliver):
         schedule: RetrySchedule,
         leases: Leases,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, choices)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers
@@ -138,7 +140,7 @@ class DeliverExternal(Deliver):
         known = after_look(doubtful, found, turn.terms, _moment())
         if known is not None:
             await self._record(turn, known)
-        row = await self._deliveries.get(held.environment, held.notification_id, held.delivery_id)
+        row = await self._deliveries.get(held.environment, held.notification_id, held.delivery_id, held.shard)
         return Settled(row or doubtful)
 
     async def _attempt(self, turn: Turn, claimed: Delivery, began: float) -> None:

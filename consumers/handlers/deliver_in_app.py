@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from consumers.choices import Choices
 from consumers.handlers.content import data_of
 from consumers.handlers.deliver import Deliver, now_utc
+from consumers.lines import Lines
 from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
@@ -25,11 +26,12 @@ class DeliverInApp(Deliver):
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
+        lines: Lines,
         choices: Choices,
         inbox: InboxStore,
         announcer: Announcer,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, choices)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices)
         self._inbox = inbox
         self._announcer = announcer
 

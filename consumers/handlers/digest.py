@@ -87,8 +87,9 @@ class CloseDigests:
         chosen = await self._choices.of_many(
             window.environment, () if window.line.bare else (window.series.recipient,), window.series.category
         )
-        plan = self._choices.narrowed(notification.plan, notification.request, chosen, datetime.now(UTC))
-        stored = await self._notifications.put_if_absent(notification.model_copy(update={"plan": plan}))
+        plan = notification.plan
+        lines = self._choices.narrowed(notification.request, plan, plan.lines, chosen, datetime.now(UTC))
+        stored = await self._notifications.put_if_absent(notification.model_copy(update={"plan": plan.with_lines(lines)}))
         await self._handing_out.hand_out(record, _arrival(stored), stored, datetime.now(UTC))
 
     async def _tallied(self, record: Received, window: Window, closed_at: datetime) -> Tally:

@@ -1,27 +1,26 @@
 """persist: writes the ledger rows that no claim has written, wakes those who wait, and tells producers the final outcome."""
 
-from datetime import UTC, datetime, timedelta
-
 from consumers.burial import crash, put_away
+from consumers.completing import COMPLETION_TYPE, ask_whether_it_ended
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Publisher, Received
 from infrastructure.redis.live import Announcer
-from schemas import cloudevents, topics
-from schemas.completion import final_receipt, final_receipt_of
+from schemas import cloudevents
+from schemas.completion import final_receipt, final_receipt_of, final_receipt_of_audience
 from schemas.deliveries import ENDED, Delivery
-from schemas.events import Completion, StatusEvent
-from schemas.timers import Timer
-
-COMPLETION_TYPE = "carillon.completion.v1"
+from schemas.events import Completion, Receipt, StatusEvent
+from schemas.plan import Notification
 
 
 class Persist:
     def __init__(
         self,
         notifications: NotificationStore,
+        expansions: ExpansionStore,
         deliveries: DeliveryStore,
         timers: TimerStore,
         announcer: Announcer,
@@ -29,6 +28,7 @@ class Persist:
         reporter: Reporter,
     ) -> None:
         self._notifications = notifications
+        self._expansions = expansions
         self._deliveries = deliveries
         self._timers = timers
         self._announcer = announcer
@@ -56,26 +56,28 @@ class Persist:
         if (receipt := final_receipt_of(event)) is not None:
             await self._reporter.receipt(event.environment, receipt)
         elif event.state in ENDED:
-            await self._ask_later(event)
+            await ask_whether_it_ended(self._timers, event.environment, event.notification_id, is_audience=event.shards > 1)
         if event.state in ENDED:
             await self._announcer.outcome_known(event.environment, event.notification_id)
-
-    async def _ask_later(self, event: StatusEvent) -> None:
-        """Until a timer stands that cannot have fired yet: one that is just firing may have looked too early."""
-        while True:
-            timer = _completion_timer(event, datetime.now(UTC))
-            await self._timers.put(timer)
-            if datetime.now(UTC) < timer.due_at:
-                return
 
     async def _complete(self, asked: Completion) -> None:
         """Says nothing while something is under way: whatever ends last asks again."""
         notification = await self._notifications.get(asked.environment, asked.notification_id)
         if notification is None:
             return
-        rows = await self._deliveries.of(asked.environment, asked.notification_id)
-        if (receipt := final_receipt(notification, rows)) is not None:
+        if (receipt := await self._final(notification)) is not None:
             await self._reporter.receipt(asked.environment, receipt)
+
+    async def _final(self, notification: Notification) -> Receipt | None:
+        environment, notification_id = notification.environment, notification.notification_id
+        audience, shards = notification.plan.audience, notification.plan.shards
+        if audience is None:
+            return final_receipt(notification, await self._deliveries.of(environment, notification_id))
+        walks = await self._expansions.of(environment, notification_id, audience.shards)
+        if not all(walk.done for walk in walks):  # the end of the last one asks again
+            return None
+        tally = await self._deliveries.tally(environment, notification_id, shards)
+        return final_receipt_of_audience(notification, walks, tally)
 
 
 def _read(record: Received) -> StatusEvent | Completion:
@@ -83,24 +85,6 @@ def _read(record: Received) -> StatusEvent | Completion:
     kind = cloudevents.text_headers(record.headers).get("ce_type")
     wanted: type[StatusEvent | Completion] = Completion if kind == COMPLETION_TYPE else StatusEvent
     return wanted.model_validate_json(record.value or b"")
-
-
-def _completion_timer(event: StatusEvent, now: datetime) -> Timer:
-    """Due at the second after the next full one: deliveries that end together put the same timer."""
-    due = now.replace(microsecond=0) + timedelta(seconds=2)
-    asked = Completion(environment=event.environment, notification_id=event.notification_id)
-    name = f"final#{event.notification_id}"
-    return Timer(
-        environment=event.environment,
-        timer_id=name,
-        due_at=due,
-        topic=topics.status(event.environment),
-        key=event.notification_id,
-        value=asked.model_dump_json(),
-        headers=cloudevents.event_headers(
-            COMPLETION_TYPE, event_id=f"{name}#{int(due.timestamp())}", source="persist", time=due
-        ),
-    )
 
 
 def _unclaimed_row(event: StatusEvent) -> Delivery | None:
@@ -113,6 +97,7 @@ def _unclaimed_row(event: StatusEvent) -> Delivery | None:
         delivery_id=event.delivery_id,
         recipient=event.recipient or "",
         channel=event.channel or "",
+        shards=event.shards,
         state=event.state,
         turn=event.turn,
         version=event.version,

@@ -95,6 +95,7 @@ class Route:
             await self._canceller.nothing_planned(environment, notification_id)
             return
         await self._canceller.carry_out(record, planned, withdrawn.traceparent)
+        await self._handing_out.expand(planned, withdrawn.correlation_id, withdrawn.traceparent)
 
     async def bury(self, record: Received, error: Exception) -> None:
         environment = topics.environment_of(record.topic)

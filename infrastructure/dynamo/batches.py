@@ -43,9 +43,10 @@ Send = Callable[[list[_Waiting]], Awaitable[None]]
 class _Lane:
     """Collects what waits and sends it in batches, at most a few under way."""
 
-    def __init__(self, most: int, send: Send) -> None:
+    def __init__(self, most: int, send: Send, *, shared: bool) -> None:
         self._most = most
         self._send = send
+        self._shared = shared
         self._waiting: list[_Waiting] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -68,16 +69,19 @@ class _Lane:
             task.add_done_callback(self._finished)
 
     def _take(self) -> list[_Waiting]:
-        """The next batch; a call may not name one row twice, so the second waits for the next one."""
-        batch: dict[tuple[str, ...], _Waiting] = {}
+        """The next batch. A call may not name one row twice: a second write waits for the next one, readers share."""
+        rows: set[tuple[str, ...]] = set()
+        batch: list[_Waiting] = []
         left: list[_Waiting] = []
         for wanted in self._waiting:
-            if len(batch) >= self._most or wanted.identity in batch:
-                left.append(wanted)
+            known = wanted.identity in rows
+            if (known and self._shared) or (not known and len(rows) < self._most):
+                rows.add(wanted.identity)
+                batch.append(wanted)
             else:
-                batch[wanted.identity] = wanted
+                left.append(wanted)
         self._waiting = left
-        return list(batch.values())
+        return batch
 
     async def _carry(self, batch: list[_Waiting]) -> None:
         try:
@@ -107,8 +111,8 @@ class Batches:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._reads = _Lane(_MOST_READ, self._read)
-        self._writes = _Lane(_MOST_WRITTEN, self._write)
+        self._reads = _Lane(_MOST_READ, self._read, shared=True)  # an audience's deliveries all read one row
+        self._writes = _Lane(_MOST_WRITTEN, self._write, shared=False)
 
     async def get(self, table: str, key: Wire) -> Wire | None:
         return await self._reads.add(_Waiting(table, key, tuple(key), "Get"))
@@ -122,7 +126,7 @@ class Batches:
     async def _read(self, batch: list[_Waiting]) -> None:
         STORE_ITEMS.labels("BatchGetItem").inc(len(batch))
         asked: dict[str, Any] = {}
-        for wanted in batch:
+        for wanted in {each.identity: each for each in batch}.values():
             asked.setdefault(wanted.table, {"Keys": [], "ConsistentRead": True})["Keys"].append(wanted.item)
         names = {wanted.table: wanted.key for wanted in batch}
         found: dict[tuple[str, ...], Wire] = {}

@@ -197,6 +197,23 @@ class Dynamo:
                 return found[:limit]
             payload["ExclusiveStartKey"] = last
 
+    async def pages(self, table: str, condition: str, values: Item, *, only: tuple[str, ...]) -> AsyncIterator[list[Item]]:
+        """Every row in key order, consistently read, a page at a time and no more than the attributes `only` names."""
+        payload: dict[str, Any] = {
+            "TableName": table,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": encode(values),
+            "ExpressionAttributeNames": {f"#o_{name}": name for name in only},
+            "ProjectionExpression": ", ".join(f"#o_{name}" for name in only),
+            "ConsistentRead": True,
+        }
+        while True:
+            page = await self.call("Query", payload)
+            yield [decode(item) for item in page["Items"]]
+            if (last := page.get("LastEvaluatedKey")) is None:
+                return
+            payload["ExclusiveStartKey"] = last
+
     async def count(self, table: str, condition: str, values: Item, *, index: str | None = None) -> int:
         payload: dict[str, Any] = {
             "TableName": table,

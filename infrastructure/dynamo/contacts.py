@@ -1,24 +1,44 @@
 """Where people can be reached, and which audiences they belong to."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from infrastructure.dynamo.client import Dynamo
+from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
 from infrastructure.dynamo.tables import CONTACTS, SUBSCRIPTIONS
+from schemas.audiences import EVERYONE
+from schemas.base import iso
+from schemas.ids import shard_of
 from schemas.plan import Contact
 
-EVERYONE = "_all"
+# how many shards there are was settled by whoever came first: with another count, nobody would be found again
+_PINNED: Item = {"topic": "#shards", "person": "#pinned"}
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody who belongs to a topic, and since when."""
+
+    person: str
+    since: datetime
 
 
 class ContactStore:
-    def __init__(self, dynamo: Dynamo) -> None:
+    """`shards` counts where an environment is new; afterwards the count it began with stays."""
+
+    def __init__(self, dynamo: Dynamo, shards: int = 16) -> None:
         self._dynamo = dynamo
+        self._shards = shards
+        self._pinned: dict[str, int] = {}
 
     async def get(self, environment: str, person: str) -> Contact | None:
         """A consistent read, batched with the others of the moment."""
         found = await self._dynamo.get(CONTACTS.named(environment), {"person": person})
         return Contact.model_validate(found) if found else None
 
-    async def get_many(self, environment: str, people: tuple[str, ...]) -> dict[str, Contact]:
+    async def get_many(self, environment: str, people: Sequence[str]) -> dict[str, Contact]:
         found = await asyncio.gather(*(self.get(environment, person) for person in people))
         return {contact.person: contact for contact in found if contact is not None}
 
@@ -33,16 +53,56 @@ class ContactStore:
         await self._dynamo.update(CONTACTS.named(environment), {"person": contact.person}, known)
         await self.subscribe(environment, contact.person, (EVERYONE,))
 
-    async def subscribe(self, environment: str, person: str, topics: tuple[str, ...]) -> None:
-        table = SUBSCRIPTIONS.named(environment)
-        await asyncio.gather(
-            *(
-                self._dynamo.put_soon(table, {"topic": topic, "person": person}, SUBSCRIPTIONS.key)
-                for topic in dict.fromkeys(topics)
-            )
-        )
+    async def shards(self, environment: str) -> int:
+        """Over how many shards the people of this environment's topics are spread."""
+        if environment not in self._pinned:
+            self._pinned[environment] = await self._pin(SUBSCRIPTIONS.named(environment))
+        return self._pinned[environment]
 
-    async def members(self, environment: str, topic: str, limit: int) -> list[str]:
-        """People subscribed to a topic, at most `limit` of them."""
-        rows = await self._dynamo.query(SUBSCRIPTIONS.named(environment), "topic = :topic", {":topic": topic}, limit=limit)
-        return [row["person"] for row in rows]
+    async def subscribe(self, environment: str, person: str, topics: tuple[str, ...], at: datetime | None = None) -> None:
+        """From now on they belong to these topics; who does already has done so since the first time."""
+        shards, table = await self.shards(environment), SUBSCRIPTIONS.named(environment)
+        since = at or datetime.now(UTC)
+        rows = [subscription(topic, person, shards, since) for topic in dict.fromkeys(topics)]
+        await asyncio.gather(*(self._put_if_absent(table, row) for row in rows))
+
+    async def unsubscribe(self, environment: str, person: str, topics: tuple[str, ...]) -> None:
+        """They are out at once, also of audiences whose walk has not reached them yet."""
+        shards, table = await self.shards(environment), SUBSCRIPTIONS.named(environment)
+        keys = [_key(topic, person, shards) for topic in dict.fromkeys(topics)]
+        await asyncio.gather(*(self._dynamo.delete_soon(table, key) for key in keys))
+
+    async def members(self, environment: str, topic: str, shard: int, *, after: str, limit: int) -> list[Member]:
+        """A page of one shard of a topic, in the order of names, behind the name `after`."""
+        rows = await self._dynamo.query(
+            SUBSCRIPTIONS.named(environment),
+            "topic = :topic" + (" AND person > :after" if after else ""),
+            {":topic": f"{topic}#{shard}"} | ({":after": after} if after else {}),
+            limit=limit,
+        )
+        return [Member(row["person"], datetime.fromisoformat(row["subscribed_at"])) for row in rows]
+
+    async def _put_if_absent(self, table: str, row: Item) -> None:
+        """Looked up first, in a batch: most who come are there already, and a conditional write travels alone."""
+        key = {name: row[name] for name in SUBSCRIPTIONS.key}
+        if await self._dynamo.get(table, key) is None:
+            with suppress(ConditionFailed):
+                await self._dynamo.put(table, row, unless_exists="person")
+
+    async def _pin(self, table: str) -> int:
+        found = await self._dynamo.get(table, _PINNED)
+        if found is None:
+            try:
+                await self._dynamo.put(table, _PINNED | {"count": self._shards}, unless_exists="person")
+            except ConditionFailed as failed:
+                found = failed.item
+        return int(found["count"]) if found else self._shards
+
+
+def subscription(topic: str, person: str, shards: int, since: datetime) -> Item:
+    """The row that makes a person belong to a topic."""
+    return _key(topic, person, shards) | {"subscribed_at": iso(since)}
+
+
+def _key(topic: str, person: str, shards: int) -> Item:
+    return {"topic": f"{topic}#{shard_of(person, shards)}", "person": person}

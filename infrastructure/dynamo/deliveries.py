@@ -1,6 +1,8 @@
 """The ledger: one row per delivery, moved only by conditional writes. The claim token fences attempts."""
 
+import asyncio
 import secrets
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +10,7 @@ from datetime import datetime
 from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
 from infrastructure.dynamo.ledger import item_of, key_of, read_row, shard_key, write_row
 from infrastructure.dynamo.tables import DELIVERIES
+from schemas.audiences import Tally
 from schemas.base import iso
 from schemas.deliveries import Delivery, DeliveryRecord, State, row_of
 
@@ -41,6 +44,8 @@ class Settled:
 
 
 Claim = Won | Held | Waiting | Settled
+_SHARDS_AT_ONCE = 8
+_IDS = {"environment", "notification_id", "delivery_id", "recipient", "channel", "shards"}
 WAITING: frozenset[State] = frozenset({"RETRY", "PENDING"})
 
 
@@ -94,7 +99,7 @@ class DeliveryStore:
         late = outcome.history[-1].model_copy(update={"event": "late"})
         await self._dynamo.update(
             DELIVERIES.named(outcome.environment),
-            key_of(outcome.notification_id, outcome.delivery_id),
+            key_of(outcome),
             {},
             append={"history": [late.model_dump(mode="json", exclude_defaults=True)]},
         )
@@ -116,7 +121,7 @@ class DeliveryStore:
 
     async def record(self, delivery: Delivery) -> None:
         """Writes the row of a delivery that needs no claim (inbox, skips), unless as new a one is there."""
-        key = key_of(delivery.notification_id, delivery.delivery_id)
+        key = key_of(delivery)
         table = DELIVERIES.named(delivery.environment)
         found = await self._dynamo.get(table, key)
         if found is None:
@@ -126,17 +131,46 @@ class DeliveryStore:
             whole = delivery.model_copy(update={"history": history})
             await self._dynamo.put_soon(table, item_of(whole), DELIVERIES.key)
 
-    async def get(self, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:
+    async def record_if_absent(self, delivery: Delivery) -> Delivery:
+        """Writes a row that nobody may have written before; the first one wins and is returned."""
+        try:
+            await self._dynamo.put(DELIVERIES.named(delivery.environment), item_of(delivery), unless_exists="delivery_id")
+        except ConditionFailed as failed:
+            return read_row(failed.item)
+        return delivery
+
+    async def get(self, environment: str, notification_id: str, delivery_id: str, shard: int = 0) -> Delivery | None:
         """A consistent read, batched with the others of the moment."""
-        found = await self._dynamo.get(DELIVERIES.named(environment), key_of(notification_id, delivery_id))
+        key = {"shard_key": shard_key(notification_id, shard), "delivery_id": delivery_id}
+        found = await self._dynamo.get(DELIVERIES.named(environment), key)
         return read_row(found) if found else None
 
-    async def of(self, environment: str, notification_id: str) -> list[Delivery]:
-        """Every row of one notification, by a consistent query."""
-        rows = await self._dynamo.query(
-            DELIVERIES.named(environment), "shard_key = :shard", {":shard": shard_key(notification_id)}
-        )
-        return [read_row(row) for row in rows]
+    async def of(self, environment: str, notification_id: str, shards: int = 1) -> list[Delivery]:
+        """Every row of one notification, by consistent queries over the shards of its plan."""
+        found = await asyncio.gather(*(self.in_shard(environment, notification_id, shard) for shard in range(shards)))
+        return [row for rows in found for row in rows]
+
+    async def in_shard(self, environment: str, notification_id: str, shard: int) -> list[Delivery]:
+        table, key = DELIVERIES.named(environment), shard_key(notification_id, shard)
+        return [read_row(row) for row in await self._dynamo.query(table, "shard_key = :shard", {":shard": key})]
+
+    async def tally(self, environment: str, notification_id: str, shards: int) -> Tally:
+        """What all rows add up to. Exact and consistent, read in pages: memory does not grow with the audience."""
+        table, states, versions = DELIVERIES.named(environment), Counter[State](), 0
+        permits = asyncio.Semaphore(_SHARDS_AT_ONCE)
+
+        async def count(shard: int) -> None:
+            nonlocal versions
+            async with permits:
+                pages = self._dynamo.pages(
+                    table, "shard_key = :shard", {":shard": shard_key(notification_id, shard)}, only=("state", "version")
+                )
+                async for page in pages:
+                    states.update(row["state"] for row in page)
+                    versions += sum(int(row["version"]) for row in page)
+
+        await asyncio.gather(*(count(shard) for shard in range(shards)))
+        return Tally(states, versions)
 
     async def _claim(
         self, mine: Delivery, condition: str, values: Item, *, keep: tuple[str, ...] = (), count: tuple[str, ...] = ()
@@ -151,7 +185,7 @@ class DeliveryStore:
     async def _ask_to_stop(self, found: Delivery, now: datetime) -> Delivery:
         row = await self._dynamo.update(
             DELIVERIES.named(found.environment),
-            key_of(found.notification_id, found.delivery_id),
+            key_of(found),
             {"cancel_requested_at": iso(now)},
             condition="#state = :in_flight AND #token = :token",
             names={"#state": "state", "#token": "claim_token"},

@@ -6,11 +6,9 @@ from typing import Any
 from infrastructure.dynamo.client import Dynamo, Item
 from infrastructure.dynamo.notifications import KEPT
 from infrastructure.dynamo.tables import DELIVERIES, EXPIRES
-from schemas.deliveries import Delivery, State
+from schemas.deliveries import Delivery, DeliveryRecord, State
 from schemas.troubled import place
 
-# People named one by one share one shard; audiences will spread over more (the plan holds the count).
-_SHARD = "0"
 TROUBLE_SHARDS = 8
 # PENDING is what was redriven: listed too, so that one whose timer was lost can be found and redriven again
 TROUBLED: frozenset[State] = frozenset({"FAILED", "UNKNOWN", "PENDING"})
@@ -18,12 +16,13 @@ _MAY_BE_ABSENT = ("reason", "answer", "provider", "provider_id", "next_at", "tro
 _OURS = {"shard_key", "trouble", "troubled_at", EXPIRES}
 
 
-def shard_key(notification_id: str) -> str:
-    return f"{notification_id}#{_SHARD}"
+def shard_key(notification_id: str, shard: int) -> str:
+    """People named one by one share shard 0; an audience spreads over as many as its plan says."""
+    return f"{notification_id}#{shard}"
 
 
-def key_of(notification_id: str, delivery_id: str) -> Item:
-    return {"shard_key": shard_key(notification_id), "delivery_id": delivery_id}
+def key_of(delivery: Delivery | DeliveryRecord) -> Item:
+    return {"shard_key": shard_key(delivery.notification_id, delivery.shard), "delivery_id": delivery.delivery_id}
 
 
 def trouble_key(state: State, shard: int) -> str:
@@ -40,7 +39,7 @@ def item_of(delivery: Delivery) -> Item:
         shard = zlib.crc32(delivery.delivery_id.encode()) % TROUBLE_SHARDS
         marks["trouble"] = trouble_key(delivery.state, shard)
         marks["troubled_at"] = place(delivery)
-    return key_of(delivery.notification_id, delivery.delivery_id) | fields | marks | {EXPIRES: expires}
+    return key_of(delivery) | fields | marks | {EXPIRES: expires}
 
 
 def read_row(item: Item) -> Delivery:
@@ -69,7 +68,7 @@ async def write_row(
     steps = [step.model_dump(mode="json", exclude_defaults=True) for step in delivery.history[-1:]]
     row = await dynamo.update(
         DELIVERIES.named(delivery.environment),
-        key_of(delivery.notification_id, delivery.delivery_id),
+        key_of(delivery),
         fields | absent,
         add={"version": 1} | dict.fromkeys(count, 1),
         append={"history": steps} if steps else None,

@@ -41,6 +41,7 @@ INBOX = Table(
 )
 TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
+# the partition is topic # shard: a topic of millions is no hot key, and its walk is shared
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", expires=False)
 CAPS = Table("caps", "person", "scope")
 PREFERENCES = Table("preferences", "person", "entry")

@@ -122,7 +122,7 @@ class TroubleStore:
         try:
             row = await self._dynamo.update(
                 DELIVERIES.named(seen.environment),
-                key_of(seen.notification_id, seen.delivery_id),
+                key_of(seen),
                 {"trouble": None, "troubled_at": None},
                 append={"history": [step]},
                 condition="#state = :failed AND attribute_exists(#s_trouble)",

@@ -23,7 +23,7 @@ async def prepare(settings: Settings) -> None:
 async def _stores(settings: Settings) -> None:
     await create_tables(settings)
     async with open_dynamo(settings) as dynamo:
-        contacts = ContactStore(dynamo)
+        contacts = ContactStore(dynamo, settings.audience_shards)
         for environment in settings.environments:
             for person, name in PEOPLE.items():
                 contact = Contact(person=person, name=name, email=f"{person}@example.com", email_verified=True)

@@ -18,8 +18,9 @@ from infrastructure.local.processes import Processes
 from infrastructure.local.stack import local_stack
 from infrastructure.resources import open_resources
 from infrastructure.settings import Settings
+from tests.bench.fan_out import fan_out
 from tests.bench.latency import from_post_to_frame
-from tests.bench.running import Running
+from tests.bench.running import Running, written
 from tests.bench.whole_way import whole_way
 from tests.product import answers_ready, product_variables, start_module, start_services
 
@@ -50,9 +51,8 @@ async def main() -> None:
     rows: list[dict[str, object]] = []
     async with running() as product:
         for measure in (whole_way, from_post_to_frame):
-            async for row in measure(product):
-                rows.append(row)
-                print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+            rows += await written(measure(product))
+    rows += await written(fan_out())
     FIGURES.parent.mkdir(exist_ok=True)
     FIGURES.write_text(json.dumps(rows, indent=2))
 

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import httpx2
@@ -24,3 +24,12 @@ class Running:
             for sample in family.samples
             if sample.name == name
         }
+
+
+async def written(rows: AsyncIterator[dict[str, object]]) -> list[dict[str, object]]:
+    """All of them, each printed as soon as it is known."""
+    found = []
+    async for row in rows:
+        found.append(row)
+        print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+    return found

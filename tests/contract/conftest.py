@@ -15,6 +15,7 @@ from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.digests import DigestStore
+from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -31,7 +32,15 @@ from tests.fakes.digests import FakeDigests
 from tests.fakes.keys import FakeKeys
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
-from tests.fakes.stores import FakeCaps, FakeContacts, FakeDeliveries, FakeInbox, FakeNotifications, FakeTimers
+from tests.fakes.stores import (
+    FakeCaps,
+    FakeContacts,
+    FakeDeliveries,
+    FakeExpansions,
+    FakeInbox,
+    FakeNotifications,
+    FakeTimers,
+)
 from tests.fakes.trouble import FakeMarks, FakeTrouble
 
 
@@ -50,6 +59,7 @@ class Shelves:
     marks: QuarantineMarks
     api_keys: ApiKeyStore
     digests: DigestStore
+    expansions: ExpansionStore
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +84,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         QuarantineMarks(dynamo),
         ApiKeyStore(dynamo),
         DigestStore(dynamo),
+        ExpansionStore(dynamo),
     )
 
 
@@ -111,6 +122,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeMarks(),
             FakeKeys(),
             FakeDigests(ledger),
+            FakeExpansions(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

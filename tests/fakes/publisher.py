@@ -17,15 +17,22 @@ class FakePublisher:
         self.attempts = 0
         self.is_away = False
         self._failures = 0
+        self._succeeds_before = 0
         self._grew = asyncio.Condition()
 
     def fail_next(self, times: int = 1) -> None:
         self._failures += times
 
+    def fail_next_after(self, successes: int) -> None:
+        """One failure, behind so many records that go through."""
+        self._succeeds_before, self._failures = successes, 1
+
     async def publish(self, record: Outgoing) -> Position:
         self.attempts += 1
         await asyncio.sleep(0)
-        if self.is_away or self._failures:
+        if self._succeeds_before:
+            self._succeeds_before -= 1
+        elif self.is_away or self._failures:
             self._failures = max(0, self._failures - 1)
             await self._tell()
             raise Unavailable("Kafka: the fake is away")

@@ -2,12 +2,13 @@
 
 # pylint: disable=super-init-not-called  # there is no client behind these
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from infrastructure.dynamo.caps import CapStore
-from infrastructure.dynamo.contacts import EVERYONE, ContactStore
+from infrastructure.dynamo.contacts import ContactStore, Member
 from infrastructure.dynamo.deliveries import (
     WAITING,
     Claim,
@@ -17,16 +18,22 @@ from infrastructure.dynamo.deliveries import (
     claimed,
     standing,
 )
+from infrastructure.dynamo.expansions import ExpansionStore, at_the_beginning
 from infrastructure.dynamo.inbox import InboxStore, Standing, Withdrawal
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
+from schemas.audiences import EVERYONE, Progress, Tally
 from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.caps import Cap, Counted, counted_with
 from schemas.deliveries import Delivery, DeliveryRecord, row_of
+from schemas.ids import shard_of
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
 from schemas.plan import Contact, Notification, Unplanned
 from schemas.timers import Timer, up_to
+from schemas.topics import Environment
+
+FAKE_SHARDS = 2
 
 
 class Outage:
@@ -157,7 +164,7 @@ class FakeDeliveries(DeliveryStore):
             return self.put(found.model_copy(update={"cancel_requested_at": now}))
         return found
 
-    async def get(self, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:
+    async def get(self, environment: str, notification_id: str, delivery_id: str, shard: int = 0) -> Delivery | None:
         return self.rows.get((environment, notification_id, delivery_id))
 
     def _found(self, ids: DeliveryRecord | Delivery) -> Delivery | None:
@@ -176,7 +183,18 @@ class FakeDeliveries(DeliveryStore):
             history = (*(found.history if found else ()), *delivery.history)
             self.put(delivery.model_copy(update={"history": history}))
 
-    async def of(self, environment: str, notification_id: str) -> list[Delivery]:
+    async def record_if_absent(self, delivery: Delivery) -> Delivery:
+        self.outage.write("deliveries.record_if_absent")
+        return self._found(delivery) or self.put(delivery)
+
+    async def in_shard(self, environment: str, notification_id: str, shard: int) -> list[Delivery]:
+        return [row for row in await self.of(environment, notification_id) if row.shard == shard]
+
+    async def tally(self, environment: str, notification_id: str, shards: int) -> Tally:
+        rows = await self.of(environment, notification_id, shards)
+        return Tally(Counter(row.state for row in rows), sum(row.version for row in rows))
+
+    async def of(self, environment: str, notification_id: str, shards: int = 1) -> list[Delivery]:
         self.outage.touch("deliveries.of")
         mine = [row for (where, which, _), row in self.rows.items() if (where, which) == (environment, notification_id)]
         return sorted(mine, key=lambda row: row.delivery_id)
@@ -276,7 +294,7 @@ class FakeTimers(TimerStore):
 @dataclass
 class _People:
     contacts: dict[tuple[str, str], Contact] = field(default_factory=dict)
-    members: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    members: dict[tuple[str, str], dict[str, datetime]] = field(default_factory=dict)
 
 
 class FakeContacts(ContactStore):
@@ -296,13 +314,46 @@ class FakeContacts(ContactStore):
         self._people.contacts[environment, contact.person] = known.model_copy(update=changes)
         await self.subscribe(environment, contact.person, (EVERYONE,))
 
-    async def subscribe(self, environment: str, person: str, topics: tuple[str, ...]) -> None:
-        for topic in topics:
-            self._people.members.setdefault((environment, topic), set()).add(person)
+    def forget(self, person: str) -> None:
+        """Nobody knows any more where to reach them."""
+        self._people.contacts.pop(("dev", person))
 
-    async def members(self, environment: str, topic: str, limit: int) -> list[str]:
+    async def shards(self, environment: str) -> int:
+        return FAKE_SHARDS
+
+    async def subscribe(self, environment: str, person: str, topics: tuple[str, ...], at: datetime | None = None) -> None:
+        for topic in topics:
+            self._people.members.setdefault((environment, topic), {}).setdefault(person, at or datetime.now(UTC))
+
+    async def unsubscribe(self, environment: str, person: str, topics: tuple[str, ...]) -> None:
+        for topic in topics:
+            self._people.members.get((environment, topic), {}).pop(person, None)
+
+    async def members(self, environment: str, topic: str, shard: int, *, after: str, limit: int) -> list[Member]:
         self._outage.touch("contacts.members")
-        return sorted(self._people.members.get((environment, topic), set()))[:limit]
+        people = self._people.members.get((environment, topic), {})
+        mine = sorted(person for person in people if person > after and shard_of(person, FAKE_SHARDS) == shard)
+        return [Member(person, people[person]) for person in mine[:limit]]
+
+
+class FakeExpansions(ExpansionStore):
+    def __init__(self, outage: Outage | None = None) -> None:
+        self.rows: dict[tuple[str, str, int], Progress] = {}
+        self._outage = outage or Outage()
+
+    async def get(self, environment: Environment, notification_id: str, shard: int) -> Progress:
+        self._outage.touch("expansions.get")
+        found = self.rows.get((environment, notification_id, shard))
+        return found or at_the_beginning(environment, notification_id, shard)
+
+    async def advance(self, seen: Progress, to: Progress) -> Progress:
+        self._outage.write("expansions.advance")
+        standing_now = await self.get(seen.environment, seen.notification_id, seen.shard)
+        if standing_now.version != seen.version:
+            return standing_now
+        row = to.model_copy(update={"version": seen.version + 1})
+        self.rows[seen.environment, seen.notification_id, seen.shard] = row
+        return row
 
 
 class FakeCaps(CapStore):

@@ -14,9 +14,11 @@ from consumers.handing_out import HandingOut
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.digest import CloseDigests
+from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
 from consumers.leases import Leases
+from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.taking_out import TakingOut
@@ -32,6 +34,7 @@ from schemas.requests import Channel
 from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
+from tests.fakes.backlog import FakeBacklog
 from tests.fakes.digests import FakeDigests
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.provider import RecordingProvider
@@ -40,6 +43,7 @@ from tests.fakes.stores import (
     FakeCaps,
     FakeContacts,
     FakeDeliveries,
+    FakeExpansions,
     FakeInbox,
     FakeNotifications,
     FakeTimers,
@@ -55,6 +59,7 @@ CATALOGUE = Catalogue.of(
     [
         NotificationType(name="order.shipped", template="order-shipped", channels=("in_app", "email")),
         NotificationType(name="empty"),
+        NotificationType(name="alarm", priority="urgent"),
         NotificationType(name="nudge", caps=(Cap(max=2, window=timedelta(hours=1)),), channels=("in_app", "email")),
     ],
     [Template(name="order-shipped", title="Order {{ order }}", body="Order {{ order }} is on its way.")],
@@ -121,6 +126,8 @@ class Floor:
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
         self.digests = FakeDigests(self.deliveries, self.outage)
+        self.expansions = FakeExpansions(self.outage)
+        self.backlog = FakeBacklog()
         self.announcer = FakeAnnouncer()
         self.channel = RecordingProvider(*script)
         self.looks: list[ReadBack] = []
@@ -140,19 +147,16 @@ class Floor:
             Arrivals((KEY,), ()),
             self.notifications,
             Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices),
-            Canceller(
-                self.notifications,
-                self.deliveries,
-                self.inbox,
-                self.announcer,
-                reporter,
-                TakingOut(self.digests, self.deliveries),
-            ),
+            self.canceller(reporter),
             self.timers,
             self.publisher,
             reporter,
             self.gathering(reporter),
         )
+
+    def canceller(self, reporter: Reporter) -> Canceller:
+        taking_out = TakingOut(self.digests, self.deliveries)
+        return Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter, taking_out)
 
     def gathering(self, reporter: Reporter) -> Gathering:
         return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.catalogue, reporter)
@@ -179,6 +183,7 @@ class Floor:
             self.publisher,
             reporter,
             LONGEST,
+            Lines(self.contacts),
             self.choices,
             self.inbox,
             self.announcer,
@@ -191,6 +196,7 @@ class Floor:
             self.publisher,
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
+            Lines(self.contacts),
             self.choices,
             Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
@@ -200,9 +206,35 @@ class Floor:
         )
 
     @property
+    def expand(self) -> Expand:
+        reporter = Reporter(self.publisher, "expand")
+        return Expand(
+            self.notifications,
+            self.expansions,
+            self.contacts,
+            self.deliveries,
+            self.timers,
+            Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices),
+            self.canceller(reporter),
+            self.gathering(reporter),
+            self.publisher,
+            reporter,
+            self.backlog,
+            LONGEST,
+            10.0,
+        )
+
+    async def walks(self) -> None:
+        """Every shard of the audience that route handed over, one after the other."""
+        for record in self.handed_out("expand"):
+            await self.expand.handle(record)
+
+    @property
     def persist(self) -> Persist:
         reporter = Reporter(self.publisher, "persist")
-        return Persist(self.notifications, self.deliveries, self.timers, self.announcer, self.publisher, reporter)
+        return Persist(
+            self.notifications, self.expansions, self.deliveries, self.timers, self.announcer, self.publisher, reporter
+        )
 
     async def knows(self, person: str, email: str) -> None:
         await self.contacts.learn("dev", Contact(person=person, email=email, email_verified=True))

@@ -17,6 +17,7 @@ from schemas.requests import NotificationRequest
 from schemas.types import NotificationType
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
+PINNED = "post.commented@1"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 LINE = PlannedDelivery(delivery_id="dlv_1", recipient="ana", channel="email", endpoint="primary", address="ana@x.io")
 COMMENTED = NotificationType(name="post.commented", category="social", digest=Digest(window=15 * MINUTE, key="all"))
@@ -27,7 +28,7 @@ def a_request(**said: Any) -> NotificationRequest:
 
 
 def a_plan(**said: Any) -> Plan:
-    known = {"lines": (LINE,), "type": "post.commented@1", "category": "social", "template": None, "priority": "normal"}
+    known = {"lines": (LINE,), "type": PINNED, "category": "social", "template": None, "priority": "normal"}
     return Plan.model_validate(known | said)
 
 
@@ -49,7 +50,7 @@ def a_notification(request: NotificationRequest | None = None, **said: Any) -> N
 def a_window(terms: Terms | None = None, *, before: datetime | None = None) -> Window:
     terms = terms or Terms(window=15 * MINUTE)
     event = a_notification()
-    return new_window(series_of(event, LINE, terms), event, LINE, terms, before, NOON)
+    return new_window(series_of(event, LINE, terms), LINE, terms, before, NOON, pinned=PINNED, priority="normal")
 
 
 def an_event(number: int = 0, **said: Any) -> Gathered:
@@ -113,8 +114,8 @@ def test_what_contradicts_itself_is_refused(said: Any) -> None:
 def test_urgent_and_mandatory_wait_for_nothing_whoever_asks() -> None:
     chosen = {"ana": Preferences(version=1, digests=(DigestChoice(level="global", every=HOUR),))}
     for plan, mandatory in ((a_plan(priority="urgent"), ()), (a_plan(), ("social",))):
-        assert gathered(plan, COMMENTED.digest, chosen, mandatory) == plan
-    [line] = gathered(a_plan(), COMMENTED.digest, chosen, ("security",)).lines
+        assert gathered(plan, plan.lines, plan.priority, COMMENTED.digest, chosen, mandatory) == plan.lines
+    [line] = gathered(a_plan(), (LINE,), "normal", COMMENTED.digest, chosen, ("security",))
     assert line.digest == Terms(key="all", window=HOUR)
 
 
@@ -122,8 +123,8 @@ def test_what_is_skipped_is_not_gathered_and_a_bare_address_has_no_choices() -> 
     skipped = LINE.model_copy(update={"skipped": "muted"})
     bare = LINE.model_copy(update={"bare": True})
     chosen = {"ana": Preferences(version=1, digests=(DigestChoice(level="global", every="instant"),))}
-    plan = gathered(a_plan(lines=(skipped, bare)), COMMENTED.digest, chosen, ())
-    assert [line.digest and line.digest.window for line in plan.lines] == [None, 15 * MINUTE]
+    lines = gathered(a_plan(), (skipped, bare), "normal", COMMENTED.digest, chosen, ())
+    assert [line.digest and line.digest.window for line in lines] == [None, 15 * MINUTE]
 
 
 def test_the_finest_choice_decides_and_just_this_channel_comes_first() -> None:
@@ -201,7 +202,7 @@ def test_whatever_decides_whether_and_where_something_goes_is_part_of_the_series
 
 def test_a_window_has_an_id_of_its_moment_and_no_request_can_have_it() -> None:
     window = a_window()
-    later = new_window(window.series, a_notification(), LINE, window.terms, None, NOON + MINUTE)
+    later = new_window(window.series, LINE, window.terms, None, NOON + MINUTE, pinned=PINNED, priority="normal")
     assert window.window_id.startswith("ntf_")
     assert later.window_id != window.window_id
     assert a_window().window_id == window.window_id
@@ -277,7 +278,7 @@ def test_a_digest_is_made_the_same_whenever_it_is_made_and_goes_where_its_events
 )
 def test_a_digest_names_its_recipient_as_its_events_did(to: dict[str, str], line: PlannedDelivery) -> None:
     event, terms = a_notification(a_request(to=to), lines=(line,)), Terms(window=HOUR)
-    window = new_window(series_of(event, line, terms), event, line, terms, None, NOON)
+    window = new_window(series_of(event, line, terms), line, terms, None, NOON, pinned=PINNED, priority="normal")
     tally = Tally(window, NOON + HOUR)
     tally.take([an_event(1), an_event(2)])
     [target] = digest_of(tally, "").request.to

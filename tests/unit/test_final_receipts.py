@@ -126,9 +126,52 @@ async def test_skips_are_counted() -> None:
 )
 async def test_a_request_with_nothing_to_deliver_is_told_so(body: dict[str, Any], counts: dict[str, int]) -> None:
     floor = await a_floor_with(body)
+    await floor.walks()
     await persist_reads(floor)
     await time_passes(floor)
     assert [final["counts"] for final in finals(floor)] == [counts]
+
+
+async def a_floor_with_an_audience(*people: str) -> Floor:
+    floor = Floor()
+    for person in people:
+        await floor.contacts.subscribe("dev", person, ("news",), now() - timedelta(hours=1))
+    await floor.knows("ana", "ana@x.io")
+    await floor.route.handle(a_request({"to": ["ana", {"topic": "news"}], "channels": ["in_app", "email"]}))
+    return floor
+
+
+async def test_an_audience_is_told_once_it_is_walked_and_everybody_in_it_has_an_end() -> None:
+    floor = await a_floor_with_an_audience("ben", "cleo")
+    await deliver(floor, "in-app", "email")
+    await persist_reads(floor)
+    await time_passes(floor)
+    assert finals(floor) == [], "nobody has walked it yet"
+    await floor.walks()
+    await persist_reads(floor)
+    await time_passes(floor)
+    assert finals(floor) == [], "two inboxes are still to be filled"
+    await deliver(floor, "in-app.bulk")
+    await persist_reads(floor)
+    await time_passes(floor)
+    [final] = finals(floor)
+    assert final["counts"] == {"SENT": 4, "SKIPPED": 2}
+    assert final["revision"] == sum(row.version for row in floor.deliveries.rows.values())
+
+
+async def test_a_cancelled_audience_is_told_when_all_of_it_was_taken_back() -> None:
+    floor = await a_floor_with_an_audience("ben", "cleo")
+    await floor.walks()
+    await deliver(floor, "in-app", "email")
+    await floor.route.handle(a_request(b'{"cancel": "r-1"}', offset=1))
+    await persist_reads(floor)
+    await time_passes(floor)
+    assert finals(floor) == [], "the bulk ones are still to be taken back"
+    await floor.walks()
+    await persist_reads(floor)
+    await time_passes(floor)
+    [final] = finals(floor)
+    assert final["counts"] == {"SENT": 1, "CANCELLED": 3, "SKIPPED": 2}
 
 
 async def test_a_cancelled_one_is_told_as_cancelled() -> None:

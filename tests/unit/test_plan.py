@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.ids import delivery_id, endpoint_of
 from schemas.outcomes import Policy
-from schemas.plan import MAX_PLANNED, Contact, Plan, TooManyDeliveries, make_plan, people_named, recipients_of
+from schemas.plan import MAX_PLANNED, Contact, Plan, Recipient, TooManyDeliveries, make_plan, people_named, recipients_of
 from schemas.requests import Channel, NotificationRequest
 from schemas.types import PLAIN, NotificationType
 
@@ -22,12 +22,11 @@ def a_plan(
     *,
     kind: NotificationType = PLAIN,
     contacts: tuple[Contact, ...] = (),
-    audience: tuple[str, ...] = (),
     policies: dict[Channel, Policy] | None = None,
     **fields: Any,
 ) -> Plan:
     request = NotificationRequest.model_validate({"to": "ana", "message": "Hi"} | fields)
-    recipients = recipients_of(request, audience, {contact.person: contact for contact in contacts})
+    recipients = recipients_of(request, {contact.person: contact for contact in contacts})
     return make_plan("ntf_1", request, kind, None, recipients, NOON, policies or {})
 
 
@@ -81,13 +80,9 @@ def test_a_person_on_slack_without_a_target_is_skipped() -> None:
 
 def test_each_person_counts_once_however_often_they_are_named() -> None:
     to = ["ana", {"user": "ana", "email": "z@x.io"}, {"email": "C@x.io"}, {"email": "c@X.IO"}, {"topic": "news"}]
-    plan = a_plan(to=to, audience=("ana", "ben"), channels=["in_app", "email"])
-    assert [line.recipient for line in plan.to_make] == ["ana", f"email:{endpoint_of('c@x.io')}", "ben"]
+    plan = a_plan(to=to, channels=["in_app", "email"])
+    assert [line.recipient for line in plan.to_make] == ["ana", f"email:{endpoint_of('c@x.io')}"]
     assert len({line.delivery_id for line in plan.lines}) == len(plan.lines)
-
-
-def test_an_audience_of_nobody_is_an_empty_plan() -> None:
-    assert a_plan(to=[{"topic": "news"}]).lines == ()
 
 
 def test_only_people_named_one_by_one_are_named() -> None:
@@ -97,12 +92,13 @@ def test_only_people_named_one_by_one_are_named() -> None:
 
 @pytest.mark.parametrize(("more", "refused"), [(0, False), (1, True)])
 def test_a_plan_has_a_last_line(more: int, refused: bool) -> None:
-    people = tuple(f"p{n}" for n in range(MAX_PLANNED + more))
+    recipients = [Recipient(f"p{n}", f"p{n}") for n in range(MAX_PLANNED + more)]
+    request = NotificationRequest.model_validate({"to": "ana", "message": "Hi"})
     if refused:
         with pytest.raises(TooManyDeliveries, match=str(MAX_PLANNED)):
-            a_plan(to=[{"all": True}], audience=people)
+            make_plan("ntf_1", request, PLAIN, None, recipients, NOON, {})
     else:
-        assert len(a_plan(to=[{"all": True}], audience=people).lines) == MAX_PLANNED
+        assert len(make_plan("ntf_1", request, PLAIN, None, recipients, NOON, {}).lines) == MAX_PLANNED
 
 
 def test_expiry_is_the_requests_own_else_the_types_from_when_it_is_due() -> None:

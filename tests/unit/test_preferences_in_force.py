@@ -55,10 +55,14 @@ async def test_the_plan_skips_what_is_not_wanted_and_says_upon_which_version() -
 async def test_whoever_comes_by_a_topic_that_is_off_is_skipped_and_whoever_is_named_is_not() -> None:
     floor = Floor()
     for person in ("ana", "ben"):
-        await floor.contacts.subscribe("dev", person, ("news",))
+        await floor.contacts.subscribe("dev", person, ("news",), now() - timedelta(hours=1))
         await chooses(floor, person, off("topic", "news"))
     await floor.route.handle(a_request({"to": [{"topic": "news"}, {"user": "ben"}]}))
-    assert skips(floor) == {("ana", "in_app"): "preference:topic", ("ben", "in_app"): None}
+    await floor.walks()
+    assert skips(floor) == {("ben", "in_app"): None}
+    [ana] = floor.deliveries.rows.values()
+    assert (ana.recipient, ana.state, ana.reason) == ("ana", "SKIPPED", "preference:topic")
+    assert not floor.handed_out("in-app.bulk")
 
 
 async def test_a_mandatory_category_and_a_bare_address_are_not_touched() -> None:

@@ -166,23 +166,6 @@ async def test_what_cannot_be_carried_out_is_put_aside_and_its_producer_told(
     assert floor.notifications.rows == {}
 
 
-async def test_a_request_for_too_many_is_refused() -> None:
-    floor = Floor()
-    for number in range(501):
-        await floor.contacts.subscribe("dev", f"p{number}", ("news",))
-    await floor.route.handle(a_request({"to": [{"topic": "news"}]}))
-    assert [reason for _, reason in floor.quarantined()] == ["too_many_deliveries"]
-
-
-async def test_an_audience_is_who_belongs_to_it_now() -> None:
-    floor = Floor()
-    await floor.contacts.subscribe("dev", "ben", ("news",))
-    await floor.contacts.subscribe("test", "eve", ("news",))
-    await floor.knows("cleo", "c@x.io")
-    await floor.route.handle(a_request({"to": ["ana", {"topic": "news"}, {"all": True}]}))
-    assert {line.recipient for line in floor.notification.plan.lines} == {"ana", "ben", "cleo"}
-
-
 async def test_a_skip_is_said_with_its_reason() -> None:
     floor = Floor()
     await floor.route.handle(a_request({"channels": ["in_app", "email"]}))

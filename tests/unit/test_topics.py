@@ -8,13 +8,14 @@ from schemas import topics
 from schemas.requests import CHANNELS
 from schemas.topics import ENVIRONMENTS, PRIORITIES, Environment
 
-WORKERS = ("route", "persist", "preferences", "digest", *(f"deliver.{channel}" for channel in CHANNELS))
+WORKERS = ("route", "expand", "persist", "preferences", "digest", *(f"deliver.{channel}" for channel in CHANNELS))
 
 
 def test_the_names_are_those_of_the_design() -> None:
     assert {topic.name for topic in topics.registry("dev", ("in_app",))} == {
         "notifications.dev.requests",
         "notifications.dev.requests.urgent",
+        "notifications.dev.expand",
         "notifications.dev.in-app",
         "notifications.dev.in-app.urgent",
         "notifications.dev.in-app.bulk",

@@ -1,0 +1,85 @@
+"""How far an audience has been reached: what its walks have counted, and what the ledger says in the end."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from infrastructure.resources import Stores
+from schemas.audiences import Audience, Progress
+from schemas.deliveries import Delivery
+from schemas.plan import Notification, PlannedDelivery, audience_lines
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The walks as they stand, and every row of the ledger counted by its state."""
+
+    audience: Audience
+    walks: tuple[Progress, ...]
+    in_ledger: Counter[str]
+    is_cancelled: bool
+
+    @property
+    def is_walked(self) -> bool:
+        """To the end, and once it was cancelled also back."""
+        return all(walk.taken_back if self.is_cancelled else walk.done for walk in self.walks)
+
+    def counts(self, listed: int) -> Counter[str]:
+        """By state; PENDING is what was handed out and has no row yet. Exact once the audience is walked."""
+        planned = listed + sum(walk.planned + walk.skipped for walk in self.walks)
+        missing = max(0, planned - self.in_ledger.total())
+        return +(self.in_ledger + Counter({"PENDING": missing}))
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "topics": list(self.audience.topics),
+            "cutoff": self.audience.cutoff,
+            "members": sum(walk.members for walk in self.walks),
+            "planned": sum(walk.planned for walk in self.walks),
+            "skipped": sum(walk.skipped for walk in self.walks),
+            "expanded": sum(walk.done for walk in self.walks),
+            "of_shards": len(self.walks),
+            "done": self.is_walked,
+            "stopped": next((walk.stopped for walk in self.walks if walk.stopped), None),
+        }
+
+
+async def reached(stores: Stores, notification: Notification) -> Reached | None:
+    """None when the plan lists everybody."""
+    audience, environment = notification.plan.audience, notification.environment
+    if audience is None:
+        return None
+    # the walks first: what they have counted by then can only have more rows afterwards
+    walks = await stores.expansions.of(environment, notification.notification_id, audience.shards)
+    tally = await stores.deliveries.tally(environment, notification.notification_id, notification.plan.shards)
+    return Reached(audience, tuple(walks), Counter(tally.states), notification.cancelled_at is not None)
+
+
+async def row_named(stores: Stores, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:
+    """The ledger's row of a delivery of which only the ids are known, in whichever of the plan's shards it is."""
+    notification = await stores.notifications.get(environment, notification_id)
+    shards = range(notification.plan.shards if notification else 1)
+    rows = await asyncio.gather(*(stores.deliveries.get(environment, notification_id, delivery_id, each) for each in shards))
+    return next((row for row in rows if row is not None), None)
+
+
+async def rows_shown(
+    stores: Stores, notification: Notification, viewer: str | None
+) -> tuple[tuple[PlannedDelivery, ...], list[Delivery]]:
+    """The lines that can be listed and their rows: all of them, but of an audience only what reached the viewer."""
+    environment, notification_id = notification.environment, notification.notification_id
+    if notification.plan.audience is None:
+        return notification.plan.lines, await stores.deliveries.of(environment, notification_id)
+    listed = notification.plan.lines
+    own = audience_lines(notification, (viewer,), {}) if viewer else ()
+    lines = {line.delivery_id: line for line in (*own, *listed)}
+    found = await asyncio.gather(
+        *(
+            stores.deliveries.get(environment, notification_id, each, line.shard(notification.plan.shards))
+            for each, line in lines.items()
+        )
+    )
+    rows = [row for row in found if row is not None]
+    reached_viewer = {row.delivery_id for row in rows}
+    return (*listed, *(line for line in own if line.delivery_id in reached_viewer)), rows

@@ -1,0 +1,41 @@
+"""The line a delivery follows: from the stored plan, or rebuilt for somebody of its audience, who is not listed there."""
+
+from infrastructure.dynamo.contacts import ContactStore
+from schemas import topics
+from schemas.audiences import Audience
+from schemas.deliveries import DeliveryRecord
+from schemas.ids import delivery_id
+from schemas.plan import Notification, PlannedDelivery, audience_lines, people_named
+
+
+class Lines:
+    def __init__(self, contacts: ContactStore) -> None:
+        self._contacts = contacts
+
+    async def of(self, topic: str, delivery: DeliveryRecord, notification: Notification) -> PlannedDelivery | None:
+        """None when nobody planned this record: it says something else than its line, or came over another's topic."""
+        line = notification.line(delivery.delivery_id)
+        audience = notification.plan.audience
+        if line is None and audience is not None:
+            line = await self._of_audience(delivery, notification, audience)
+        if line is None or topic not in topics.subscription(notification.environment, f"deliver.{line.channel}"):
+            return None
+        said = delivery.recipient, delivery.channel, delivery.shards
+        return line if said == (line.recipient, line.channel, notification.plan.shards) else None
+
+    async def _of_audience(
+        self, delivery: DeliveryRecord, notification: Notification, audience: Audience
+    ) -> PlannedDelivery | None:
+        """Only our own workers can have sealed the record, and its id is what expand would have made of its parts.
+
+        The address is read now: it is where the person is to be reached at this moment, and what the ids do not carry.
+        """
+        named = delivery.recipient in people_named(notification.request)
+        ids = notification.notification_id, delivery.recipient, delivery.channel, delivery.endpoint
+        if named or delivery.channel not in audience.channels or delivery.delivery_id != delivery_id(*ids):
+            return None
+        needs_address = delivery.channel != "in_app"
+        people = (delivery.recipient,)
+        known = await self._contacts.get_many(delivery.environment, people) if needs_address else {}
+        lines = audience_lines(notification, people, known)
+        return next((line for line in lines if line.delivery_id == delivery.delivery_id), None)

@@ -1,0 +1,121 @@
+# pylint: disable=redefined-outer-name  # a test names the fixtures it is given
+"""Audiences: who belongs since when, read page by page; and the cursor that only moves from where it was seen."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from infrastructure.dynamo.client import open_dynamo
+from infrastructure.dynamo.contacts import ContactStore, Member
+from infrastructure.settings import Settings
+from schemas.audiences import Progress, Tally
+from schemas.deliveries import DeliveryRecord, row_of
+from schemas.ids import shard_of
+from tests.contract.conftest import Shelves
+
+NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
+Unique = Callable[[str], str]
+
+
+async def everybody_in(shelves: Shelves, topic: str) -> set[str]:
+    """Every shard of a topic, walked page by page; nobody is met twice."""
+    found: list[str] = []
+    for shard in range(await shelves.contacts.shards("dev")):
+        after = ""
+        while page := await shelves.contacts.members("dev", topic, shard, after=after, limit=7):
+            found += [member.person for member in page]
+            after = page[-1].person
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+async def test_a_topic_is_who_subscribed_each_in_their_own_shard(shelves: Shelves, unique: Unique) -> None:
+    topic, shards = unique("news"), await shelves.contacts.shards("dev")
+    people = {unique("p") for _ in range(40)}
+    for person in people:
+        await shelves.contacts.subscribe("dev", person, (topic, topic))
+    assert await everybody_in(shelves, topic) == people
+    assert await everybody_in(shelves, unique("empty")) == set()
+    for shard in range(shards):
+        page = await shelves.contacts.members("dev", topic, shard, after="", limit=40)
+        assert [member.person for member in page] == sorted(each for each in people if shard_of(each, shards) == shard)
+
+
+async def test_who_subscribes_again_has_belonged_since_the_first_time(shelves: Shelves, unique: Unique) -> None:
+    topic, ana = unique("news"), unique("ana")
+    shard = shard_of(ana, await shelves.contacts.shards("dev"))
+    for hours in (0, 1):
+        await shelves.contacts.subscribe("dev", ana, (topic,), NOON + timedelta(hours=hours))
+    assert await shelves.contacts.members("dev", topic, shard, after="", limit=9) == [Member(ana, NOON)]
+
+    await shelves.contacts.unsubscribe("dev", ana, (topic,))
+    assert await shelves.contacts.members("dev", topic, shard, after="", limit=9) == []
+    later = NOON + timedelta(hours=2)
+    await shelves.contacts.subscribe("dev", ana, (topic,), later)
+    assert await shelves.contacts.members("dev", topic, shard, after="", limit=9) == [Member(ana, later)]
+
+
+async def test_an_environment_keeps_the_shard_count_it_began_with(settings: Settings) -> None:
+    async with open_dynamo(settings) as dynamo:
+        counts = await asyncio.gather(*(ContactStore(dynamo, wish).shards("test") for wish in (3, 5, 8, 13)))
+        assert {*counts, await ContactStore(dynamo, 21).shards("test")} == {counts[0]}
+
+
+async def test_a_walk_begins_once_and_moves_only_from_where_it_was_seen(racing_shelves: Shelves, unique: Unique) -> None:
+    start = await racing_shelves.expansions.get("dev", unique("ntf"), 3)
+    assert (start.cursor, start.version, start.done) == ("", 0, False)
+
+    def page(cursor: str) -> Progress:
+        return start.past(start.model_copy(update={"cursor": cursor, "members": 2, "planned": 2, "updated_at": NOON}))
+
+    found = await asyncio.gather(*(racing_shelves.expansions.advance(start, page(f"p{n}")) for n in range(8)))
+    assert len({each.cursor for each in found}) == 1, "one of them moved, the others are told where it stands"
+    assert found[0] == await racing_shelves.expansions.get("dev", start.notification_id, 3)
+    assert (found[0].version, found[0].members) == (1, 2)
+
+    ended = await racing_shelves.expansions.advance(found[0], found[0].ended("cancelled", NOON))
+    assert (ended.done, ended.stopped, ended.cursor, ended.version) == (True, "cancelled", found[0].cursor, 2)
+    assert await racing_shelves.expansions.advance(found[0], page("p9")) == ended, "who saw an older one moves nothing"
+    others = await racing_shelves.expansions.of("dev", start.notification_id, 4)
+    assert [each.done for each in others] == [False, False, False, True]
+
+
+async def test_a_ledger_of_many_shards_is_one_ledger(shelves: Shelves, unique: Unique) -> None:
+    notification, shards = unique("ntf"), 5
+    records = [
+        DeliveryRecord(
+            environment="dev",
+            notification_id=notification,
+            delivery_id=f"dlv_{n}",
+            recipient=unique("p"),
+            channel="email",
+            shards=shards,
+        )
+        for n in range(30)
+    ]
+    assert len({record.shard for record in records}) == shards
+    for record in records[:20]:
+        await shelves.deliveries.claim(record, NOON)
+    for record in records[20:]:
+        await shelves.deliveries.record(row_of(record, NOON, state="SKIPPED", reason="no_address", version=1))
+    rows = await shelves.deliveries.of("dev", notification, shards)
+    assert {row.delivery_id for row in rows} == {record.delivery_id for record in records}
+    assert (await shelves.deliveries.tally("dev", notification, shards)) == Tally(
+        Counter({"IN_FLIGHT": 20, "SKIPPED": 10}), 30
+    )
+    found = await shelves.deliveries.get("dev", notification, "dlv_7", records[7].shard)
+    assert found is not None
+    assert (found.recipient, found.shards) == (records[7].recipient, shards)
+
+
+async def test_the_first_of_two_rows_wins(shelves: Shelves, unique: Unique) -> None:
+    record = DeliveryRecord(
+        environment="dev", notification_id=unique("ntf"), delivery_id="dlv_1", recipient="ana", channel="email", shards=16
+    )
+    skip = row_of(record, NOON, state="SKIPPED", reason="no_address", version=1)
+    assert await shelves.deliveries.record_if_absent(skip) == skip
+    other = skip.model_copy(update={"reason": "capped"})
+    assert await shelves.deliveries.record_if_absent(other) == skip
+    claim = await shelves.deliveries.claim(record, NOON)
+    assert claim.delivery == skip
