@@ -215,6 +215,17 @@ async def test_a_window_whose_events_are_all_cancelled_sends_nothing(
     assert await items(resources, person) == []
 
 
+async def test_what_goes_to_an_audience_is_gathered_for_each_of_its_people(resources: Resources, unique: Unique) -> None:
+    topic, people = unique("topic"), [unique("reader") for _ in range(20)]
+    for person in people:
+        await resources.stores.contacts.subscribe("dev", person, (topic,), datetime.now(UTC))
+    for n in range(3):
+        await send(resources, "", unique(f"news{n}"), to={"topic": topic}, digest={"window": "4s"})
+    for person in people:
+        item = await the_item(resources, person)
+        assert told(item)["count"] == 3
+
+
 async def test_a_hundred_producers_at_once_and_every_event_is_in_exactly_one_digest(
     resources: Resources, unique: Unique, capsys: pytest.CaptureFixture[str]
 ) -> None:
