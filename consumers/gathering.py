@@ -31,11 +31,12 @@ from schemas.digests import (
     digested_row,
     link_or_none,
     new_window,
+    note_of,
     series_of,
     window_timer,
 )
 from schemas.events import event_of
-from schemas.plan import Notification, PlannedDelivery, Unplanned
+from schemas.plan import Notification, PlannedDelivery
 
 log = structlog.get_logger()
 
@@ -128,7 +129,7 @@ class Gathering:
         window = joining.new_window(last.closed_at if last else None, now)
         await asyncio.gather(  # timer first: a window that is open will be closed, whoever dies now
             self._timers.put(window_timer(environment, window.window_id, window.closes_at, delivery)),
-            self._notifications.note_unplanned(environment, window.window_id, _note(window)),
+            self._notifications.note_unplanned(environment, window.window_id, note_of(window, "SCHEDULED", now)),
         )
         if not await self._digests.open(window, newest):
             return None
@@ -163,14 +164,3 @@ def _counted(row: Delivery, event: Gathered) -> Delivery:
     DELIVERIES.labels(row.channel, row.state).inc()
     DIGEST_EVENTS.labels("late" if event.late else "in_time").inc()
     return row
-
-
-def _note(window: Window) -> Unplanned:
-    """What can be looked up under the digest's id while it is in the making."""
-    return Unplanned(
-        status="SCHEDULED",
-        producer=window.series.producer,
-        request_id=window.request_id,
-        at=window.opened_at,
-        due_at=window.closes_at,
-    )

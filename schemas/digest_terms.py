@@ -14,7 +14,7 @@ SHOWN, MOST_SHOWN = 20, 50
 _MAX_WINDOWS = 4
 """A sliding window without a `max` stays open for at most so many of its windows."""
 
-Window = Annotated[Duration, Field(ge=SHORTEST, le=LONGEST)]
+Span = Annotated[Duration, Field(ge=SHORTEST, le=LONGEST)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Mode = Literal["fixed", "sliding"]
 TemplateName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
@@ -28,9 +28,9 @@ class Digest(Value):
     """
 
     key: Key | None = None
-    window: Window | None = None
+    window: Span | None = None
     mode: Mode | None = None
-    max: Window | None = None
+    max: Span | None = None
     limit: Annotated[int, Field(ge=1, le=MOST_SHOWN)] | None = None
     template: TemplateName | None = None
     by_choice: bool = False
@@ -87,7 +87,7 @@ ChoiceLevel = Literal["type", "category", "global"]
 """The finest one that was chosen decides."""
 LEVELS: tuple[ChoiceLevel, ...] = ("type", "category", "global")
 INSTANT: Literal["instant"] = "instant"
-Every = Window | Literal["instant"]
+Every = Span | Literal["instant"]
 
 
 class DigestChoice(Record):

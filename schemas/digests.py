@@ -1,7 +1,7 @@
 """A window: events that wait for one digest. When it closes, and what a ledger row says of an event inside. Pure."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -9,7 +9,7 @@ from schemas.base import Record, UtcDatetime, iso
 from schemas.deliveries import Delivery, DeliveryRecord, row_of
 from schemas.digest_terms import Terms
 from schemas.ids import series_id, window_id
-from schemas.plan import Notification, PlannedDelivery, about
+from schemas.plan import Notification, PlannedDelivery, Unplanned, about
 from schemas.requests import Channel, Link
 from schemas.timers import Timer
 from schemas.topics import Environment, Priority, digests
@@ -116,6 +116,17 @@ def new_window(
         priority=priority,
         opened_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
         before=before,
+    )
+
+
+def note_of(window: Window, status: Literal["SCHEDULED", "EMPTY"], at: datetime) -> Unplanned:
+    """What can be looked up under a digest's id as long as there is no notification: it waits, or it had no events."""
+    return Unplanned(
+        status=status,
+        producer=window.series.producer,
+        request_id=window.request_id,
+        at=at,
+        due_at=window.closes_at if status == "SCHEDULED" else None,
     )
 
 

@@ -1,7 +1,8 @@
 """digest: closes windows whose time has come, and sends what they have gathered the way of any notification."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import structlog
 
@@ -16,11 +17,13 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import DIGESTS_CLOSED
 from infrastructure.ports import Publisher, Received
 from schemas.digest_content import Tally, digest_of, stays_as_it_is
-from schemas.digests import Gathered, Window, WindowDue, expired_row, window_timer
+from schemas.digests import Gathered, Window, WindowDue, expired_row, note_of, window_timer
 from schemas.events import event_of
-from schemas.plan import Notification, Unplanned
+from schemas.plan import Notification
 
 log = structlog.get_logger()
+
+_AFTER_A_CRASH = timedelta(minutes=15)
 
 
 class CloseDigests:
@@ -54,7 +57,14 @@ class CloseDigests:
             await self._look_at(record, due, datetime.now(UTC))
 
     async def bury(self, record: Received, error: Exception) -> None:
+        """Its events rest in no other place: the window is tried again later, when whoever is on duty has looked."""
         await put_away(self._publisher, record, crash(error))
+        try:
+            due = WindowDue.model_validate_json(record.value or b"")
+        except ValueError:
+            return
+        again = datetime.now(UTC) + _AFTER_A_CRASH
+        await self._timers.put(window_timer(due.environment, due.window_id, again, str(record.position)))
 
     async def _look_at(self, record: Received, due: WindowDue, now: datetime) -> None:
         window = await self._digests.find(due.environment, due.window_id)
@@ -64,23 +74,24 @@ class CloseDigests:
                 await self._look_at(record, due, now)
             return
         if window.closed_at is None and now < window.closes_at:
-            await self._wait(record, window)
+            await self._wait(record, window, now)
             return
         if await self._notifications.is_routed(due.environment, due.window_id):
             return
         closed = await self._digests.close(window, window.closed_at or now)
         await self._send(record, closed, closed.closed_at or now)
 
-    async def _wait(self, record: Received, window: Window) -> None:
+    async def _wait(self, record: Received, window: Window, now: datetime) -> None:
         """It slides, or the clocks of two machines differ. Named by this record: the timer that has just fired goes yet."""
-        await self._timers.put(window_timer(window.environment, window.window_id, window.closes_at, str(record.position)))
+        again = window_timer(window.environment, window.window_id, window.closes_at, str(record.position))
+        await asyncio.gather(self._timers.put(again), self._note(window, "SCHEDULED", now))
 
     async def _send(self, record: Received, window: Window, closed_at: datetime) -> None:
         tally = await self._tallied(record, window, closed_at)
         log.info("digest.closed", events=tally.count, late=tally.late, shown=len(tally.shown))
         DIGESTS_CLOSED.labels("sent" if tally.count else "empty").inc()
         if not tally.count:
-            await self._say_empty(window, closed_at)
+            await self._note(window, "EMPTY", closed_at)
             return
         only = await self._only_event(window, tally)
         notification = digest_of(tally, str(record.position), only)
@@ -113,9 +124,8 @@ class CloseDigests:
             return None
         return await self._notifications.get(window.environment, tally.shown[0].notification_id)
 
-    async def _say_empty(self, window: Window, closed_at: datetime) -> None:
-        """Every event was taken out: nothing is sent, and who looks the digest up is told so."""
-        note = Unplanned(status="EMPTY", producer=window.series.producer, request_id=window.request_id, at=closed_at)
+    async def _note(self, window: Window, status: Literal["SCHEDULED", "EMPTY"], at: datetime) -> None:
+        note = note_of(window, status, at)
         await self._notifications.note_unplanned(window.environment, window.window_id, note)
 
 
