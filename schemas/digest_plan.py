@@ -79,10 +79,11 @@ def _may_wait(plan: Plan, priority: Priority, mandatory: Collection[str]) -> boo
 
 
 def _line(plan: Plan, line: PlannedDelivery, digest: Digest, chosen: Preferences | None) -> PlannedDelivery:
-    return line.model_copy(update={"digest": _terms(plan, line, digest, chosen)})
+    choices = chosen if chosen is not None and not line.bare else Preferences()
+    return line.model_copy(update={"digest": terms_for(digest, choices, plan.type, plan.category, line.channel)})
 
 
-def _terms(plan: Plan, line: PlannedDelivery, digest: Digest, chosen: Preferences | None) -> Terms | None:
-    choices = chosen.digests if chosen is not None and not line.bare else ()
-    names: dict[ChoiceLevel, str] = {"type": plan.type.partition("@")[0], "category": plan.category, "global": ""}
-    return terms_of(digest, chosen_for(choices, names, line.channel))
+def terms_for(digest: Digest, chosen: Preferences, kind: str, category: str, channel: str) -> Terms | None:
+    """How this person wants it; None is at once."""
+    names: dict[ChoiceLevel, str] = {"type": kind.partition("@")[0], "category": category, "global": ""}
+    return terms_of(digest, chosen_for(chosen.digests, names, channel))

@@ -28,6 +28,7 @@ from schemas.breaker import BreakerRules
 from schemas.caps import Cap
 from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.digest_terms import Digest
 from schemas.outcomes import CannotTell, Policy, ReadBack
 from schemas.plan import Contact, Notification
 from schemas.requests import Channel
@@ -59,6 +60,7 @@ CATALOGUE = Catalogue.of(
     [
         NotificationType(name="order.shipped", template="order-shipped", channels=("in_app", "email")),
         NotificationType(name="empty"),
+        NotificationType(name="news.item", category="news", digest=Digest(by_choice=True)),
         NotificationType(name="alarm", priority="urgent"),
         NotificationType(name="nudge", caps=(Cap(max=2, window=timedelta(hours=1)),), channels=("in_app", "email")),
     ],
