@@ -1,6 +1,7 @@
 """Who is calling: a session cookie, a bearer token or an API key, for HTTP; the first two for WebSocket."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Annotated, Protocol
 from urllib.parse import urlsplit
 
@@ -82,6 +83,35 @@ async def _identified(request: Request) -> User:
 
 
 CurrentUser = Annotated[User, Depends(get_current_user)]
+
+ANONYMOUS = User(
+    id="anonymous",
+    sub="anonymous",
+    issuer="",
+    kind="machine",
+    permissions=frozenset({"notifications:send", "notifications:broadcast", "people:write"}),
+    producer="legacy:anonymous",
+    expires_at=datetime(9999, 12, 31, tzinfo=UTC),
+)
+
+
+async def current_user_or_anonymous(
+    request: Request,
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
+    _cookie: Annotated[str | None, Security(_COOKIE)] = None,
+    _key: Annotated[str | None, Security(_KEY)] = None,
+) -> User:
+    """As `get_current_user`; but where LEGACY_ANONYMOUS says so, whoever brings no credential at all is let in.
+
+    A credential that is brought has to be good, and a page of another site is refused even so.
+    """
+    brings_one = KEY_HEADER in request.headers or "authorization" in request.headers or cookies_of(request).session(request)
+    if brings_one or not doors_of(request).settings.legacy_anonymous:
+        return await get_current_user(request)
+    if "origin" in request.headers:
+        refuse_foreign_writes(request)
+    await admit(request, ANONYMOUS)
+    return ANONYMOUS
 
 
 def requires(permission: str) -> Callable[[User], Awaitable[User]]:

@@ -29,7 +29,9 @@ from api.routes import (
     ops_deliveries,
     ops_quarantine,
     pages,
+    people,
     preferences,
+    realtime,
     unsubscribe,
 )
 from api.security_headers import SecurityHeaders
@@ -49,6 +51,7 @@ ROUTERS = tuple(
         batch,
         notifications,
         preferences,
+        people,
         unsubscribe,
         keys,
         live,
@@ -56,6 +59,7 @@ ROUTERS = tuple(
         ops_deliveries,
         ops_quarantine,
         legacy,
+        realtime,
         health,
         docs,
         pages,

@@ -29,11 +29,12 @@ TAGS: list[Node] = [
     {"name": "notifications", "description": "Send, and see what became of it"},
     {"name": "inbox", "description": "One's own inbox"},
     {"name": "preferences", "description": "What reaches me, where and when"},
+    {"name": "people", "description": "Where people can be reached, and the topics they belong to"},
     {"name": "login", "description": "Sessions for browsers"},
     {"name": "keys", "description": "API keys of backends"},
     {"name": "operators", "description": "Lag, deliveries in trouble, quarantine"},
     {"name": "health", "description": "For orchestrators"},
-    {"name": "legacy", "description": "The older Redis Streams service's interface, unchanged for its clients"},
+    {"name": "legacy", "description": "The older services' calls, unchanged for their clients"},
 ]
 
 LEGACY_SCHEMES = {"legacyToken", "legacyTimestamp", "legacySignature"}

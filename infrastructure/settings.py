@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     api_token_previous: SecretStr = SecretStr("")
     legacy_producer: str = "legacy"
     hmac_window_s: int = Field(default=300, ge=1)
+    legacy_anonymous: bool = False
     idempotency_ttl_seconds: int = Field(default=604_800, ge=60)
 
     # Kafka
@@ -123,6 +124,7 @@ class Settings(BaseSettings):
     mandatory_categories: CommaSeparated = ("security",)
 
     # audiences
+    closed_topics: CommaSeparated = ()
     audience_shards: int = Field(default=16, ge=1, le=256)
     bulk_backlog_max_s: float = Field(default=10.0, gt=0)
 

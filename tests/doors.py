@@ -29,6 +29,10 @@ BODIES: Mapping[str, Any] = {
     f"POST {SEND}/mark-seen": {"ids": []},
     "POST /api/v1/notifications/preferences": {"category": "matrix", "channel": "email"},
     "PUT /api/v1/notifications/preferences/{preference}": {"enabled": True},
+    "PATCH /api/v1/people/{person}": {"name": "Ana Moreau"},
+    "POST /api/v1/people/{person}/subscriptions": {"topics": ["matrix"]},
+    "POST /subscribe": {"user_id": "ana", "topics": ["matrix"]},
+    "POST /send-notification": {"recipient_ids": ["ana"], "message": "Hello"},
     "POST /api/v1/keys": NEW_KEY,
     "POST /api/v1/ops/deliveries/{notification_id}/{delivery_id}/settle": {"state": "SENT"},
 }
@@ -46,10 +50,20 @@ class Doors:
     def __init__(self, client: Client, ring: Keyring, headers: Mapping[str, dict[str, str]]) -> None:
         self._client, self._ring, self._headers = client, ring, headers
         self._document = document(an_app())["paths"]
-        self._ids = {"environment": "dev", "partition": "0", "offset": FAR_OFFSET, "preference": PREFERENCE, "token": "none"}
+        self._ids = {
+            "environment": "dev",
+            "partition": "0",
+            "offset": FAR_OFFSET,
+            "preference": PREFERENCE,
+            "token": "none",
+            "person": "ana",
+            "topic": "matrix",
+        }
 
     async def send_something(self) -> None:
-        """A delivered notification of Ana's to herself."""
+        """A delivered notification of Ana's to herself, who is known."""
+        async with self._client(self._headers["operator"]) as olga:
+            (await olga.patch("/api/v1/people/ana", json={"name": "Ana Moreau"})).raise_for_status()
         async with self._client(self._headers["owner"]) as ana:
             sent = (await ana.post(SEND, json=HELLO | {"channels": ["in_app"]})).json()["data"]
 

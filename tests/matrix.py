@@ -46,7 +46,7 @@ def flat(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
 
 def _names(route: BaseRoute) -> Iterable[str]:
     if isinstance(route, APIRoute):
-        return [f"{method} {route.path}" for method in sorted(route.methods or ())]
+        return [f"{method} {route.path_format}" for method in sorted(route.methods or ())]
     if isinstance(route, WebSocketRoute):
         return [f"WS {route.path}"]
     return [f"GET {path}" for path in BY_FASTAPI if getattr(route, "path", "") == path]

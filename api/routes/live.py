@@ -13,10 +13,13 @@ from api.auth import EXPIRED, NOT_YOURS, user_of_socket
 from api.limits import admit
 from api.live import LiveConnection, TooSlow
 from api.problems import Problem
+from api.subscribing import refuse_closed
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from infrastructure.metrics import LIVE_CONNECTIONS
+from schemas.audiences import EVERYONE
 from schemas.requests import Slug
+from schemas.topics import Environment
 
 log = structlog.get_logger()
 
@@ -36,7 +39,8 @@ async def notifications(
 ) -> None:
     """Frames of design `live`; `cursor` (empty: from now on) asks for gap and read frames too.
 
-    `user_id` and `topics` are the older client's: the one must be the caller's own, the other subscribes the caller.
+    `user_id` and `topics` are the older client's: the one must be the caller's own, the other subscribes the caller; whoever
+    comes with either is reached by a broadcast from then on, as everybody who was connected used to be.
     """
     user = await user_of_socket(websocket)
     if user is None:
@@ -46,8 +50,8 @@ async def notifications(
     await _admit(websocket, user)
     house: ApiResources = websocket.app.state.resources
     environment = house.settings.default_environment
-    if topics:
-        await house.stores.contacts.subscribe(environment, user.id, _read_topics(topics))
+    if topics or user_id is not None:
+        await _subscribe(house, environment, user, _read_topics(topics or ""))
     connection = LiveConnection(websocket, house, environment, user.id, with_cursor=cursor is not None)
     now = datetime.now(UTC)
     await websocket.accept()
@@ -61,6 +65,14 @@ async def _admit(websocket: WebSocket, user: User) -> None:
         await admit(websocket, user)
     except Problem as error:
         raise WebSocketException(TOO_SLOW) from error
+
+
+async def _subscribe(house: ApiResources, environment: Environment, user: User, topics: tuple[str, ...]) -> None:
+    try:
+        refuse_closed(user, topics, house.settings)
+    except Problem as error:
+        raise WebSocketException(NOT_YOURS) from error
+    await house.stores.contacts.subscribe(environment, user.id, (*topics, EVERYONE))
 
 
 def _read_topics(text: str) -> tuple[str, ...]:

@@ -49,9 +49,24 @@ class ContactStore:
             "email": contact.email if contact.email_verified else None,
             "email_verified": contact.email_verified,
         }
-        known = {name: value for name, value in changes.items() if value is not None}
-        await self._dynamo.update(CONTACTS.named(environment), {"person": contact.person}, known)
-        await self.subscribe(environment, contact.person, (EVERYONE,))
+        await self.change(environment, contact.person, {name: value for name, value in changes.items() if value is not None})
+
+    async def change(self, environment: str, person: str, changes: Item) -> Contact:
+        """Sets what is said, takes away what is said to be None; afterwards the person is one of everybody."""
+        row = await self._dynamo.update(CONTACTS.named(environment), {"person": person}, changes)
+        await self.subscribe(environment, person, (EVERYONE,))
+        return Contact.model_validate(row)
+
+    async def topics_of(self, environment: str, person: str) -> dict[str, datetime]:
+        """The topics a person belongs to and since when, by an index that may lag a moment behind."""
+        table = SUBSCRIPTIONS.named(environment)
+        condition, values = "person = :person", {":person": person}
+        keys = await self._dynamo.query(table, condition, values, index="by_person", consistent=False)
+        rows = await asyncio.gather(
+            *(self._dynamo.get(table, {name: key[name] for name in SUBSCRIPTIONS.key}) for key in keys)
+        )
+        found = {str(row["topic"]).rsplit("#", 1)[0]: datetime.fromisoformat(row["subscribed_at"]) for row in rows if row}
+        return {topic: found[topic] for topic in sorted(found) if topic != EVERYONE}
 
     async def shards(self, environment: str) -> int:
         """Over how many shards the people of this environment's topics are spread."""

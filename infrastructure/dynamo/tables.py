@@ -42,7 +42,7 @@ INBOX = Table(
 TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
 # the partition is topic # shard: a topic of millions is no hot key, and its walk is shared
-SUBSCRIPTIONS = Table("subscriptions", "topic", "person", expires=False)
+SUBSCRIPTIONS = Table("subscriptions", "topic", "person", sparse_index=("by_person", "person", "topic"), expires=False)
 CAPS = Table("caps", "person", "scope")
 PREFERENCES = Table("preferences", "person", "entry")
 # a window's head, panes and events; and for a series of windows, which one is the newest
@@ -125,7 +125,7 @@ def _definition(table: Table, name: str) -> dict[str, Any]:
 
 def _attributes(table: Table) -> list[dict[str, str]]:
     names = [*table.key, *(sort for _, sort, _ in table.local_indexes), *(table.sparse_index or ())[1:]]
-    return [{"AttributeName": name, "AttributeType": "S"} for name in names]
+    return [{"AttributeName": name, "AttributeType": "S"} for name in dict.fromkeys(names)]
 
 
 def _sparse_indexes(table: Table) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from infrastructure.dynamo.client import open_dynamo
 from infrastructure.dynamo.contacts import ContactStore, Member
 from infrastructure.settings import Settings
-from schemas.audiences import Progress, Tally
+from schemas.audiences import EVERYONE, Progress, Tally
 from schemas.deliveries import DeliveryRecord, row_of
 from schemas.ids import shard_of
 from tests.contract.conftest import Shelves
@@ -119,3 +119,22 @@ async def test_the_first_of_two_rows_wins(shelves: Shelves, unique: Unique) -> N
     assert await shelves.deliveries.record_if_absent(other) == skip
     claim = await shelves.deliveries.claim(record, NOON)
     assert claim.delivery == skip
+
+
+async def test_a_person_sees_the_topics_they_belong_to_and_since_when(shelves: Shelves, unique: Unique) -> None:
+    person = unique("ana")
+    await shelves.contacts.change("dev", person, {"name": "Ana"})
+    await shelves.contacts.subscribe("dev", person, ("news", "teams/blue"), NOON)
+    await shelves.contacts.subscribe("dev", person, ("news",), NOON + timedelta(days=1))
+    assert await shelves.contacts.topics_of("dev", person) == {"news": NOON, "teams/blue": NOON}
+    await shelves.contacts.unsubscribe("dev", person, ("news", "never"))
+    assert await shelves.contacts.topics_of("dev", person) == {"teams/blue": NOON}
+
+
+async def test_a_contact_changes_in_what_is_said_and_keeps_the_rest(shelves: Shelves, unique: Unique) -> None:
+    person = unique("zoe")
+    await shelves.contacts.change("dev", person, {"email": "zoe@example.com", "email_verified": True, "name": "Zoe"})
+    changed = await shelves.contacts.change("dev", person, {"email": None, "email_verified": False})
+    assert changed == await shelves.contacts.get("dev", person)
+    assert (changed.email, changed.email_verified, changed.name) == (None, False, "Zoe")
+    assert person in await everybody_in(shelves, EVERYONE)

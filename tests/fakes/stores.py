@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from infrastructure.dynamo.caps import CapStore
+from infrastructure.dynamo.client import Item
 from infrastructure.dynamo.contacts import ContactStore, Member
 from infrastructure.dynamo.deliveries import (
     WAITING,
@@ -306,13 +307,19 @@ class FakeContacts(ContactStore):
         self._outage.touch("contacts.get")
         return self._people.contacts.get((environment, person))
 
-    async def learn(self, environment: str, contact: Contact) -> None:
-        known = self._people.contacts.get((environment, contact.person), Contact(person=contact.person))
-        changes: dict[str, object] = {"email_verified": contact.email_verified}
-        changes |= {"name": contact.name} if contact.name is not None else {}
-        changes |= {"email": contact.email} if contact.email is not None and contact.email_verified else {}
-        self._people.contacts[environment, contact.person] = known.model_copy(update=changes)
-        await self.subscribe(environment, contact.person, (EVERYONE,))
+    async def change(self, environment: str, person: str, changes: Item) -> Contact:
+        known = self._people.contacts.get((environment, person), Contact(person=person))
+        changed = self._people.contacts[environment, person] = known.model_copy(update=changes)
+        await self.subscribe(environment, person, (EVERYONE,))
+        return changed
+
+    async def topics_of(self, environment: str, person: str) -> dict[str, datetime]:
+        found = {
+            topic: people[person]
+            for (where, topic), people in self._people.members.items()
+            if where == environment and person in people
+        }
+        return {topic: found[topic] for topic in sorted(found) if topic != EVERYONE}
 
     def forget(self, person: str) -> None:
         """Nobody knows any more where to reach them."""
