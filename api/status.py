@@ -16,7 +16,7 @@ from schemas.fallback import waiting_reason
 from schemas.plan import Notification, PlannedDelivery, Unplanned
 from schemas.topics import Environment
 
-ENDED = {"SETTLED", "REJECTED", "CANCELLED"}
+ENDED = {"SETTLED", "REJECTED", "CANCELLED", "EMPTY"}
 LOOK_AGAIN_S = 1.0
 
 
@@ -55,7 +55,9 @@ def status_of(
         "cancelled_at": notification.cancelled_at,
         "counts": dict(counts),
         "deliveries": [_delivery(notification, line, known, states) for line in listed],
-    } | ({"audience": audience.shown()} if audience else {})
+        **({"audience": audience.shown()} if audience else {}),
+        **({"digest": notification.plan.told.model_dump()} if notification.plan.told else {}),
+    }
 
 
 def _delivery(

@@ -33,8 +33,9 @@ class Catalogue:
         """Refuses two entries of one name and version, a template that does not exist, a fallback that cannot follow."""
         catalogue = cls(_by_name(types), _by_name(templates))
         for kind in catalogue.types.values():
-            if kind.template is not None:
-                catalogue.template(kind.template)
+            for name in (kind.template, kind.digest.template if kind.digest else None):
+                if name is not None:
+                    catalogue.template(name)
             if flaw := flaw_in(kind.fallback, kind.channels):
                 raise ValueError(f"type {kind.name}, {flaw[0]}: {flaw[1]}")
         return catalogue

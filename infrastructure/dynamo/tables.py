@@ -46,6 +46,8 @@ SUBSCRIPTIONS = Table("subscriptions", "topic", "person", sparse_index=("by_pers
 CAPS = Table("caps", "person", "scope")
 COLLAPSE = Table("collapse", "collapse_id")
 PREFERENCES = Table("preferences", "person", "entry")
+# a window's head, panes and events; and for a series of windows, which one is the newest
+DIGESTS = Table("digests", "window", "entry")
 API_KEYS = Table("api_keys", "key_id", sparse_index=("by_creation", "listed", "created_at"), expires=False)
 # what operators did with records in quarantine, by their place there
 QUARANTINE = Table("quarantine", "position")
@@ -59,6 +61,7 @@ TABLES = (
     SUBSCRIPTIONS,
     CAPS,
     PREFERENCES,
+    DIGESTS,
     QUARANTINE,
     API_KEYS,
     COLLAPSE,

@@ -14,6 +14,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
@@ -28,6 +29,7 @@ from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from tests.fakes.digests import FakeDigests
 from tests.fakes.keys import FakeKeys
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
@@ -58,6 +60,7 @@ class Shelves:
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
+    digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
 
@@ -83,6 +86,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         TroubleStore(dynamo),
         QuarantineMarks(dynamo),
         ApiKeyStore(dynamo),
+        DigestStore(dynamo),
         ExpansionStore(dynamo),
         PointerStore(dynamo),
     )
@@ -121,6 +125,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeTrouble(ledger),
             FakeMarks(),
             FakeKeys(),
+            FakeDigests(ledger),
             FakeExpansions(),
             FakePointers(),
         )
