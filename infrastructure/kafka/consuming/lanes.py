@@ -8,13 +8,18 @@ from typing import Generic, TypeVar
 Work = TypeVar("Work")
 
 _ABANDON_S = 2.0
+_COUNTED_PER_KEY = 8
 
 
 class Lanes(Generic[Work]):
-    """Work of one key waits for the work before it; work of other keys does not."""
+    """Work of one key waits for the work before it; work of other keys does not.
+
+    `crowd` is what is here, of each key only its first few: a long lane is no reason to keep the others out.
+    """
 
     def __init__(self, step: Callable[[Work], Awaitable[None]], concurrency: int) -> None:
         self._step = step
+        self.crowd = 0
         self._permits = asyncio.Semaphore(concurrency)
         self._lanes: dict[Hashable, deque[Work]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -23,8 +28,10 @@ class Lanes(Generic[Work]):
         lane = self._lanes.get(key)
         if lane is not None:
             lane.append(work)
+            self.crowd += len(lane) <= _COUNTED_PER_KEY
             return
         self._lanes[key] = deque([work])
+        self.crowd += 1
         task = asyncio.create_task(self._drive(key))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -44,12 +51,16 @@ class Lanes(Generic[Work]):
         if moving:
             await asyncio.wait(moving, timeout=_ABANDON_S)
         self._lanes.clear()
+        self.crowd = 0
 
     async def _drive(self, key: Hashable) -> None:
         lane = self._lanes[key]
         while lane:
             async with self._permits:
                 await self._step(lane[0])
+            if self._lanes.get(key) is not lane:
+                return  # abandoned, and this step would not end then
+            self.crowd -= len(lane) <= _COUNTED_PER_KEY
             lane.popleft()
         # without an await since the last look, nothing can have been added in between
-        self._lanes.pop(key, None)
+        del self._lanes[key]
