@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from infrastructure.kafka.consuming.lanes import Lanes, Work
 from infrastructure.kafka.consuming.port import Partition
+from infrastructure.urgency import urgently
 from schemas.topics import PRIORITIES, Priority, priority_of
 
 Member = TypeVar("Member", bound=Hashable)
@@ -22,7 +23,10 @@ class Budgets(Generic[Work]):
     """Lanes per priority. What is above its high water pauses, until it is below half of it."""
 
     def __init__(self, step: Callable[[Work], Awaitable[None]], concurrency: int) -> None:
-        self._lanes = {priority: Lanes(step, concurrency) for priority in PRIORITIES}
+        self._step = step
+        self._lanes = {
+            priority: Lanes(self._urgent_step if priority == "urgent" else step, concurrency) for priority in PRIORITIES
+        }
         self._high_water = concurrency * WAITING_PER_PLACE
         self._deepest = self._high_water * DEPTH
         self._crowded: set[Priority] = set()
@@ -30,6 +34,11 @@ class Budgets(Generic[Work]):
 
     def add(self, partition: Partition, key: Hashable, work: Work) -> None:
         self._lanes[priority_of(partition.topic)].add((partition, key), work)
+
+    async def _urgent_step(self, work: Work) -> None:
+        """Its calls to the store have places of their own too."""
+        with urgently():
+            await self._step(work)
 
     def held_up(self, in_flight: Mapping[Partition, int]) -> frozenset[Partition]:
         """What pauses: partitions of crowded priorities, and those too deep. The poll goes on, so the group does not think
