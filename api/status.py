@@ -15,7 +15,7 @@ from schemas.events import Position
 from schemas.plan import Notification, PlannedDelivery, Unplanned
 from schemas.topics import Environment
 
-ENDED = {"SETTLED", "REJECTED", "CANCELLED"}
+ENDED = {"SETTLED", "REJECTED", "CANCELLED", "EMPTY"}
 LOOK_AGAIN_S = 1.0
 
 
@@ -54,7 +54,9 @@ def status_of(
         "cancelled_at": notification.cancelled_at,
         "counts": dict(counts),
         "deliveries": [_delivery(line, known, states) for line in listed],
-    } | ({"audience": audience.shown()} if audience else {})
+        **({"audience": audience.shown()} if audience else {}),
+        **({"digest": notification.plan.told.model_dump()} if notification.plan.told else {}),
+    }
 
 
 def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[str, str]) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.contacts import ContactStore
 from schemas.audiences import audience_of
 from schemas.caps import Cap
-from schemas.catalogue import Catalogue, Unresolved
+from schemas.catalogue import Catalogue, UnknownName, Unresolved
+from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
+from schemas.digest_terms import Digest
 from schemas.events import FieldError
 from schemas.outcomes import Policy
 from schemas.plan import (
@@ -24,9 +26,9 @@ from schemas.plan import (
     make_plan,
     people_named,
     recipients_of,
-    skipping,
 )
-from schemas.requests import Channel
+from schemas.requests import Channel, NotificationRequest
+from schemas.types import NotificationType
 
 
 class Refused(ValueError):
@@ -66,9 +68,9 @@ class Planner:
             raise Refused(error.reason, error.pointer, error.detail) from error
         environment, people = arrival.environment, people_named(request)
         channels, category = request.channels or kind.channels, request.category or kind.category
-        shards = await self._contacts.shards(environment)
+        shards, digest = await self._contacts.shards(environment), self._digest(request, kind)
         cutoff = max(arrival.accepted_at, request.send_at or arrival.accepted_at)
-        audience = audience_of(request, kind, cutoff, shards, self._policies)
+        audience = audience_of(request, kind, cutoff, shards, self._policies, digest)
         contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
             self._known(environment, people, channels), self._choices.of_many(environment, people, category)
         )
@@ -80,11 +82,24 @@ class Planner:
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
         lines = self._choices.narrowed(request, plan, plan.lines, chosen, datetime.now(UTC))
+        lines = gathered(plan, lines, plan.priority, digest, chosen, self._choices.mandatory)
         over = await self._over_their_caps(
             environment, lines, plan.type, kind.caps, arrival.notification_id, arrival.accepted_at
         )
-        plan = plan.with_lines(skipping(lines, over, "capped"))
+        plan = plan.with_lines(over_cap(plan, lines, plan.priority, over, kind.caps, digest, self._choices.mandatory))
         return await self._quotas.applied(environment, arrival.producer, plan)
+
+    def _digest(self, request: NotificationRequest, kind: NotificationType) -> Digest | None:
+        """How events of this kind are gathered, with its template pinned."""
+        try:
+            digest = agreed(request, kind)
+            if digest is None or digest.template is None:
+                return digest
+            return digest.model_copy(update={"template": self._catalogue.template(digest.template).pinned})
+        except CannotGather as error:
+            raise Refused("invalid", error.pointer, str(error)) from error
+        except UnknownName as error:
+            raise Refused("unknown_template", "/digest/template", str(error)) from error
 
     async def page(self, notification: Notification, people: Sequence[str]) -> tuple[PlannedDelivery, ...]:
         """The lines of some of the people of the plan's audience, by the same rules, as things stand now."""
@@ -97,10 +112,11 @@ class Planner:
         )
         lines = audience_lines(notification, people, contacts)
         lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))
+        lines = gathered(plan, lines, audience.priority, audience.digest, chosen, self._choices.mandatory)
         over = await self._over_their_caps(
             environment, lines, plan.type, audience.caps, notification.notification_id, audience.cutoff
         )
-        return skipping(lines, over, "capped")
+        return over_cap(plan, lines, audience.priority, over, audience.caps, audience.digest, self._choices.mandatory)
 
     async def _known(self, environment: str, people: Sequence[str], channels: Sequence[Channel]) -> dict[str, Contact]:
         """Their contacts, where a channel needs an address."""
@@ -118,7 +134,7 @@ class Planner:
         """Counted before anything is stored, under the notification's id: planning it again counts nothing twice."""
         if not caps:
             return set()
-        reached = sorted({line.recipient for line in lines if line.skipped is None})
+        reached = sorted({line.recipient for line in lines if line.goes_by_itself})
         scope = kind.rsplit("@", 1)[0]  # a cap holds for every version of its type
         counts = (self._caps.count(environment, each, scope, caps, notification_id, accepted_at) for each in reached)
         allowed = await asyncio.gather(*counts)

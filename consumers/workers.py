@@ -9,10 +9,13 @@ from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
 from consumers.dispatch import Dispatcher
+from consumers.gathering import Gathering
+from consumers.handing_out import HandingOut
 from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.digest import CloseDigests
 from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.preferences import ApplyPreferences
@@ -24,6 +27,7 @@ from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
+from consumers.taking_out import TakingOut
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.backlog import LagBacklog
 from infrastructure.kafka.connection import connection
@@ -62,7 +66,16 @@ class Named:
     worker: Worker
 
 
-NAMES = ("route", "expand", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "preferences", "schedule", "bridge")
+NAMES = (
+    "route",
+    "expand",
+    *(f"deliver.{channel}" for channel in CHANNELS),
+    "persist",
+    "preferences",
+    "digest",
+    "schedule",
+    "bridge",
+)
 
 
 def workers_of(name: str, resources: Resources) -> list[Named]:
@@ -125,9 +138,16 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
-        planner = _planner(resources)
-        canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
-        return Route(arrivals, stores.notifications, planner, canceller, stores.timers, resources.publisher, reporter)
+        return Route(
+            arrivals,
+            stores.notifications,
+            _planner(resources),
+            _canceller(resources, reporter),
+            stores.timers,
+            resources.publisher,
+            reporter,
+            _gathering(resources, reporter),
+        )
     if name == "expand":
         return _expand(resources, reporter)
     if name == "persist":
@@ -142,7 +162,28 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         )
     if name == "preferences":
         return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
+    if name == "digest":
+        return CloseDigests(
+            stores.digests,
+            stores.notifications,
+            stores.timers,
+            _choices(resources),
+            HandingOut(stores.notifications, resources.publisher, reporter, _gathering(resources, reporter)),
+            resources.publisher,
+            reporter,
+        )
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
+
+
+def _canceller(resources: Resources, reporter: Reporter) -> Canceller:
+    stores = resources.stores
+    taking_out = TakingOut(stores.digests, stores.deliveries)
+    return Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter, taking_out)
+
+
+def _gathering(resources: Resources, reporter: Reporter) -> Gathering:
+    stores = resources.stores
+    return Gathering(stores.digests, stores.notifications, stores.deliveries, stores.timers, resources.catalogue, reporter)
 
 
 def _choices(resources: Resources) -> Choices:
@@ -166,7 +207,8 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
         stores.deliveries,
         stores.timers,
         _planner(resources),
-        Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter),
+        _canceller(resources, reporter),
+        _gathering(resources, reporter),
         resources.publisher,
         reporter,
         LagBacklog(lambda: open_lag_reader(parameters)),

@@ -23,6 +23,8 @@ MOVED_TO_BULK = Counter(
     ["environment", "asked"],
 )
 PREFERENCE_CHANGES = Counter("carillon_preference_changes", "Changes of preferences by their verdict", ["result"])
+DIGEST_EVENTS = Counter("carillon_digest_events", "Events that joined a digest, in time or late", ["when"])
+DIGESTS_CLOSED = Counter("carillon_digests_closed", "Windows closed, sent or empty", ["result"])
 GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])
 STORE_CALLS = Counter("carillon_store_calls", "Calls to DynamoDB", ["action"])
 STORE_ITEMS = Counter("carillon_store_items", "Items read from and written to DynamoDB in batches", ["action"])

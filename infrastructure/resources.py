@@ -13,6 +13,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
@@ -43,6 +44,7 @@ class Stores:
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
+    digests: DigestStore
     expansions: ExpansionStore
 
     @classmethod
@@ -58,6 +60,7 @@ class Stores:
             TroubleStore(dynamo),
             QuarantineMarks(dynamo),
             ApiKeyStore(dynamo),
+            DigestStore(dynamo),
             ExpansionStore(dynamo),
         )
 

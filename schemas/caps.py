@@ -11,11 +11,11 @@ from schemas.durations import Duration
 
 
 class Cap(Value):
-    """At most `max` notifications per person in any `window`; the next one is dropped, and says so."""
+    """At most `max` notifications per person in any `window`; the next one is dropped, and says so, or is gathered."""
 
     max: Annotated[int, Field(ge=1, le=1000)]
     window: Duration
-    over: Literal["drop"] = "drop"
+    over: Literal["drop", "digest"] = "drop"
 
 
 class Counted(Record):

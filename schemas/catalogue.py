@@ -32,8 +32,9 @@ class Catalogue:
         """Refuses two entries of one name and version, and types whose template does not exist."""
         catalogue = cls(_by_name(types), _by_name(templates))
         for kind in catalogue.types.values():
-            if kind.template is not None:
-                catalogue.template(kind.template)
+            for name in (kind.template, kind.digest.template if kind.digest else None):
+                if name is not None:
+                    catalogue.template(name)
         return catalogue
 
     def type(self, name: str | None) -> NotificationType:

@@ -7,12 +7,24 @@ from schemas.base import Record, UtcDatetime
 from schemas.ids import shard_of
 from schemas.topics import Environment, Priority
 
-State = Literal["PENDING", "IN_FLIGHT", "RETRY", "SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"]
+State = Literal["PENDING", "IN_FLIGHT", "RETRY", "SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN", "DIGESTED"]
 StatusName = Literal[
-    "routed", "scheduled", "sent", "skipped", "retrying", "failed", "expired", "cancelled", "unknown", "redriven", "late"
+    "routed",
+    "scheduled",
+    "sent",
+    "skipped",
+    "retrying",
+    "failed",
+    "expired",
+    "cancelled",
+    "unknown",
+    "redriven",
+    "late",
+    "digested",
 ]
-ENDED: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"})
-"""Nothing more is tried by itself. UNKNOWN is settled by what the provider tells later, or by a person."""
+ENDED: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN", "DIGESTED"})
+"""Nothing more is tried by itself. UNKNOWN is settled by what the provider tells later, or by a person; DIGESTED is in a
+digest, which is a notification with a delivery of its own."""
 
 
 class DeliveryRecord(Record):
@@ -68,6 +80,7 @@ EVENT_OF: dict[State, StatusName] = {
     "SKIPPED": "skipped",
     "UNKNOWN": "unknown",
     "PENDING": "redriven",
+    "DIGESTED": "digested",
 }
 
 

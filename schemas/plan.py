@@ -8,6 +8,7 @@ from typing import Any, Literal
 from schemas.audiences import Audience, ledger_shards
 from schemas.base import Record, UtcDatetime
 from schemas.deliveries import DeliveryRecord
+from schemas.digest_terms import Terms
 from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of, shard_of
 from schemas.outcomes import Policy
@@ -35,6 +36,11 @@ class PlannedDelivery(Record):
     skipped: str | None = None
     bare: bool = False  # an address without a person: nobody there has preferences
     chosen: int = 0  # the version of the person's preferences that was consulted
+    digest: Terms | None = None  # gathered into a window instead of being sent by itself
+
+    @property
+    def goes_by_itself(self) -> bool:
+        return self.skipped is None and self.digest is None
 
     def shard(self, shards: int) -> int:
         """Which of the plan's ledger shards holds its row."""
@@ -42,11 +48,20 @@ class PlannedDelivery(Record):
 
 
 def skipping(lines: Iterable[PlannedDelivery], recipients: Collection[str], reason: str) -> tuple[PlannedDelivery, ...]:
-    """The same lines with every delivery to these recipients skipped."""
+    """The same lines with whatever would go to these recipients by itself skipped."""
     return tuple(
-        line.model_copy(update={"skipped": reason}) if line.recipient in recipients and not line.skipped else line
+        line.model_copy(update={"skipped": reason}) if line.recipient in recipients and line.goes_by_itself else line
         for line in lines
     )
+
+
+class Told(Record):
+    """What a digest tells about: how many events, and the ids of those it shows."""
+
+    count: int
+    more: int = 0
+    late: int = 0
+    notifications: tuple[str, ...] = ()
 
 
 class Plan(Record):
@@ -59,6 +74,7 @@ class Plan(Record):
     priority: Priority
     moved_from: Priority | None = None  # what was asked for, where the producer is over its quota
     expires_at: UtcDatetime | None = None
+    told: Told | None = None  # of a digest
     audience: Audience | None = None
     shards: int = 1
 
@@ -122,9 +138,9 @@ class Notification(Record):
 
 
 class Unplanned(Record):
-    """What is known of an accepted request that has no plan: it waits for its time, or it was refused and why."""
+    """What is known of what has no plan: a request waits for its time, or was refused and why; a digest had no events."""
 
-    status: Literal["SCHEDULED", "REJECTED"]
+    status: Literal["SCHEDULED", "REJECTED", "EMPTY"]
     producer: str
     request_id: str
     at: UtcDatetime

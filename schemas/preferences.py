@@ -8,6 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.base import Record, UtcDatetime
+from schemas.digest_terms import DigestChoice
 from schemas.quiet_hours import SPREAD_S, QuietHours, released_at
 
 Level = Literal["global", "category", "topic", "type"]
@@ -37,6 +38,7 @@ class Preferences(Record):
     choices: tuple[Choice, ...] = ()
     muted_until: UtcDatetime | None = None
     quiet_hours: QuietHours | None = None
+    digests: tuple[DigestChoice, ...] = ()
 
     def choice(self, level: Level, name: str, channel: str) -> Choice | None:
         """What holds for this name: the choice for just this channel before the one for every channel."""

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from schemas.base import UtcDatetime, Value
+from schemas.digest_terms import DigestOrNot
 from schemas.topics import Environment, Priority
 
 MAX_REQUEST_BYTES = 256 * 1024
@@ -133,6 +134,7 @@ class NotificationRequest(Value):
     priority: Priority | None = None
     send_at: UtcDatetime | None = None
     expires_at: UtcDatetime | None = None
+    digest: DigestOrNot = Field(default=None, exclude_if=lambda said: said is None)  # null is a word: it must not appear
     request_id: RequestId | None = None
     environment: Environment | None = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)

@@ -45,6 +45,11 @@ def preferences(environment: str) -> str:
     return f"notifications.{environment}.preferences"
 
 
+def digests(environment: str) -> str:
+    """Windows whose time has come."""
+    return f"notifications.{environment}.digests"
+
+
 def receipts(environment: str) -> str:
     return f"notifications.{environment}.receipts"
 
@@ -82,6 +87,8 @@ def subscription(environment: str, worker: str) -> tuple[str, ...]:
         return (status(environment),)
     if worker == "preferences":
         return (preferences(environment),)
+    if worker == "digest":
+        return (digests(environment),)
     channel = worker.removeprefix("deliver.")
     return tuple(deliveries(environment, channel, priority) for priority in PRIORITIES)
 
@@ -99,6 +106,7 @@ def registry(environment: str, channels: tuple[str, ...]) -> tuple[KafkaTopic, .
         ),
         KafkaTopic(status(environment), "delivery id"),
         KafkaTopic(preferences(environment), "person"),
+        KafkaTopic(digests(environment), "window id"),
         KafkaTopic(receipts(environment), "request id"),
         # a refused record travels with its bytes and its reason, so it may be larger than it was
         KafkaTopic(quarantine(environment), "as it came", max_message_bytes=4 * 1_048_576),

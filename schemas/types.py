@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from schemas.base import Value
 from schemas.caps import Cap
+from schemas.digest_terms import Digest
 from schemas.durations import Duration
 from schemas.outcomes import Policy
 from schemas.requests import Channel, Slug
@@ -45,6 +46,13 @@ class NotificationType(Value):
     expires_after: Duration | None = None
     policy: dict[Channel, Policy] = Field(default_factory=dict)
     caps: tuple[Cap, ...] = Field(default=(), max_length=4)
+    digest: Digest | None = None
+
+    @model_validator(mode="after")
+    def _digest_has_a_window(self) -> "NotificationType":
+        if self.digest is not None and self.digest.window is None and not self.digest.by_choice:
+            raise ValueError("a digest needs a window, unless it is only by_choice")
+        return self
 
     @property
     def pinned(self) -> str:

@@ -80,16 +80,25 @@ def _step(event: dict[str, Any]) -> str:
     place = event.get("origin")
     details = [
         f"{event['channel']} to {event['recipient']}" if "channel" in event else "",
-        f"attempt {event['attempt'] + 1}" if "channel" in event and event["event"] != "skipped" else "",
-        event.get("reason") or "",
+        f"attempt {event['attempt'] + 1}" if "channel" in event and event["event"] not in ("skipped", "digested") else "",
+        why(event),
         f"answer {event['answer']}" if event.get("answer") else "",
         f"by {event['provider']}" if event.get("provider") else "",
-        f"next {_time(event['next_at'])}" if event.get("next_at") else "",
+        f"next {_time(event['next_at'])}" if event.get("next_at") and event["event"] != "digested" else "",
         f"by {event['by']}" if event.get("by") else "",
         event.get("note") or "",
         f"{place['topic']}/{place['partition']}/{place['offset']}" if place else "",
     ]
     return f"  {_time(event['at'])}  {event['event']:<10} " + ", ".join(detail for detail in details if detail)
+
+
+def why(event: dict[str, Any]) -> str:
+    """The reason; of what is gathered, where it is to be looked for and from when on."""
+    reason: str = event.get("reason") or ""
+    if event["event"] != "digested":
+        return reason
+    closes = f", closes at {event['next_at']:%Y-%m-%d %H:%M:%S} UTC" if event.get("next_at") else ""
+    return f"into {reason.removeprefix('digest:')}{closes}"
 
 
 def _time(moment: Any) -> str:

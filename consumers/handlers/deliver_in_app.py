@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from consumers.choices import Choices
+from consumers.handlers.content import data_of
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.lines import Lines
 from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
@@ -76,7 +77,7 @@ def _item(delivery: DeliveryRecord, notification: Notification, content: Content
         message=content.body,
         url=content.url,
         actions=tuple(action.model_dump() for action in message.actions) if message else (),
-        data=message.data if message else {},
+        data=data_of(notification),
         category=notification.plan.category,
         created_at=now,
     )

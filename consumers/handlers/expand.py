@@ -16,6 +16,7 @@ import structlog
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
 from consumers.completing import ask_whether_it_ended
+from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import handed_over
 from consumers.planning import Planner
 from infrastructure.dynamo.contacts import ContactStore
@@ -62,6 +63,7 @@ class Expand:
         timers: TimerStore,
         planner: Planner,
         canceller: Canceller,
+        gathering: Gathering,
         publisher: Publisher,
         reporter: Reporter,
         backlog: Backlog,
@@ -75,6 +77,7 @@ class Expand:
         self._timers = timers
         self._planner = planner
         self._canceller = canceller
+        self._gathering = gathering
         self._publisher = publisher
         self._reporter = reporter
         self._backlog = backlog
@@ -129,8 +132,12 @@ class Expand:
         if await self._is_behind(walk):
             await self._pause(walk.carried, now)
             return None
-        async with self._pages:
-            page = await self._page(walk, progress)
+        try:
+            async with self._pages:
+                page = await self._page(walk, progress)
+        except Crowded:
+            await self._pause(walk.carried, now)
+            return None
         return await self._expansions.advance(progress, progress.past(page))
 
     def _stopped(self, notification: Notification, now: datetime) -> Stop | None:
@@ -201,7 +208,18 @@ class Expand:
         if line.skipped is not None:
             await self._skip(walk, line)
             return
-        await self._publisher.publish(handed_over(walk.record_of(line)))
+        delivery = walk.record_of(line)
+        gathers = await self._gathering.gathers(walk.record, walk.notification, line, delivery)
+        if not gathers and not await self._was_gathered(walk, delivery):
+            await self._publisher.publish(handed_over(delivery))
+
+    async def _was_gathered(self, walk: _Walk, delivery: DeliveryRecord) -> bool:
+        """Somebody may change their choice between a page and its repetition: what went into a digest stays there."""
+        if not walk.audience.may_gather:
+            return False
+        ids = delivery.environment, delivery.notification_id, delivery.delivery_id
+        row = await self._deliveries.get(*ids, delivery.shard)
+        return row is not None and row.state == "DIGESTED"
 
     async def _skip(self, walk: _Walk, line: PlannedDelivery) -> None:
         """A ledger row, put if absent: once skipped stays skipped, once handed out stays handed out."""

@@ -1,12 +1,14 @@
 """route: decides once what a request becomes, stores that plan, and hands out the deliveries. A replay follows the plan."""
 
-from datetime import UTC, datetime
+import random
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Refusal, Withdrawn
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
+from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import HandingOut
 from consumers.planning import Planner, Refused
 from infrastructure.dynamo.notifications import NotificationStore
@@ -21,6 +23,8 @@ from schemas.timers import Timer
 
 log = structlog.get_logger()
 
+_CROWDED_S = (1.0, 5.0)
+
 
 class Route:
     def __init__(
@@ -32,6 +36,7 @@ class Route:
         timers: TimerStore,
         publisher: Publisher,
         reporter: Reporter,
+        gathering: Gathering,
     ) -> None:
         self._arrivals = arrivals
         self._planner = planner
@@ -40,7 +45,7 @@ class Route:
         self._timers = timers
         self._publisher = publisher
         self._reporter = reporter
-        self._handing_out = HandingOut(notifications, publisher, reporter)
+        self._handing_out = HandingOut(notifications, publisher, reporter, gathering)
 
     async def handle(self, record: Received) -> None:
         arrival = self._arrivals.read(record)
@@ -75,7 +80,12 @@ class Route:
             await self._canceller.carry_out(record, notification, arrival.traceparent)
             await self._handing_out.tell(record, arrival, notification, now)
             return
-        await self._handing_out.hand_out(record, arrival, notification, now)
+        try:
+            await self._handing_out.hand_out(record, arrival, notification, now)
+        except Crowded as crowded:
+            # its plan stands, and comes back to it: whoever waits behind this record is not held up by a busy window
+            log.warning("digest.crowded", series=str(crowded))
+            await self._postpone(record, arrival, now + timedelta(seconds=random.uniform(*_CROWDED_S)))  # noqa: S311
 
     async def _cancel(self, record: Received, withdrawn: Withdrawn) -> None:
         """First the mark that every later step reads, then each delivery that is under way already."""

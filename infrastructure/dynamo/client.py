@@ -11,7 +11,13 @@ from typing import Any
 
 import aiohttp
 from aiodynamo.client import Client
-from aiodynamo.errors import AIODynamoError, ConditionalCheckFailed, TransactionCanceled, ValidationException
+from aiodynamo.errors import (
+    AIODynamoError,
+    ConditionalCheckFailed,
+    TransactionCanceled,
+    TransactionConflict,
+    ValidationException,
+)
 from aiodynamo.http.aiohttp import AIOHTTP
 from aiodynamo.models import DecorelatedJitterRetry
 from aiodynamo.utils import dy2py, py2dy
@@ -37,6 +43,10 @@ class ConditionFailed(Exception):
     def __init__(self, item: Item) -> None:
         super().__init__("condition failed")
         self.item = item
+
+
+class Conflict(Unavailable):
+    """Somebody's transaction is at the row this moment: once more, and it goes through."""
 
 
 def encode(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,6 +98,8 @@ class Dynamo:
                 return await self._client.send_request(action=action, payload=payload)
         except (ConditionalCheckFailed, TransactionCanceled, ValidationException):
             raise
+        except TransactionConflict as error:
+            raise Conflict(f"DynamoDB {action}: a transaction is at this row") from error
         except (AIODynamoError, aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"DynamoDB {action}: {type(error).__name__}") from error
 

@@ -45,11 +45,25 @@ CONTACTS = Table("contacts", "person", expires=False)
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", sparse_index=("by_person", "person", "topic"), expires=False)
 CAPS = Table("caps", "person", "scope")
 PREFERENCES = Table("preferences", "person", "entry")
+# a window's head, panes and events; and for a series of windows, which one is the newest
+DIGESTS = Table("digests", "window", "entry")
 API_KEYS = Table("api_keys", "key_id", sparse_index=("by_creation", "listed", "created_at"), expires=False)
 # what operators did with records in quarantine, by their place there
 QUARANTINE = Table("quarantine", "position")
 
-TABLES = (NOTIFICATIONS, DELIVERIES, INBOX, TIMERS, CONTACTS, SUBSCRIPTIONS, CAPS, PREFERENCES, QUARANTINE, API_KEYS)
+TABLES = (
+    NOTIFICATIONS,
+    DELIVERIES,
+    INBOX,
+    TIMERS,
+    CONTACTS,
+    SUBSCRIPTIONS,
+    CAPS,
+    PREFERENCES,
+    DIGESTS,
+    QUARANTINE,
+    API_KEYS,
+)
 
 
 async def create_tables(settings: Settings) -> None:

@@ -14,6 +14,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
@@ -27,6 +28,7 @@ from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from tests.fakes.digests import FakeDigests
 from tests.fakes.keys import FakeKeys
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
@@ -56,6 +58,7 @@ class Shelves:
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
+    digests: DigestStore
     expansions: ExpansionStore
 
 
@@ -80,6 +83,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         TroubleStore(dynamo),
         QuarantineMarks(dynamo),
         ApiKeyStore(dynamo),
+        DigestStore(dynamo),
         ExpansionStore(dynamo),
     )
 
@@ -117,6 +121,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeTrouble(ledger),
             FakeMarks(),
             FakeKeys(),
+            FakeDigests(ledger),
             FakeExpansions(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")

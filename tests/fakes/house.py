@@ -44,6 +44,7 @@ class WorkingPublisher(FakePublisher):
             "requests": self._floor.route,
             "in-app": self._floor.in_app,
             "status": self._floor.persist,
+            "digests": self._floor.digest,
             "preferences": ApplyPreferences(self._floor.preferences, self._floor.announcer, self),
         }
         step = steps.get(record.topic.split(".")[2])
@@ -104,6 +105,7 @@ class House:
             contacts=self.floor.contacts,
             caps=self.floor.caps,
             preferences=self.floor.preferences,
+            digests=self.floor.digests,
             trouble=FakeTrouble(self.floor.deliveries),
             marks=FakeMarks(),
         )

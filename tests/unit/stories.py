@@ -9,8 +9,11 @@ from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
 from consumers.dispatch import Dispatcher
+from consumers.gathering import Gathering
+from consumers.handing_out import HandingOut
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.digest import CloseDigests
 from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
@@ -19,12 +22,14 @@ from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
+from consumers.taking_out import TakingOut
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
 from schemas.breaker import BreakerRules
 from schemas.caps import Cap
 from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.digest_terms import Digest
 from schemas.outcomes import CannotTell, Policy, ReadBack
 from schemas.plan import Contact, Notification
 from schemas.requests import Channel
@@ -32,6 +37,7 @@ from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.backlog import FakeBacklog
+from tests.fakes.digests import FakeDigests
 from tests.fakes.limiter import FakeLimiter
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.provider import RecordingProvider
@@ -56,6 +62,7 @@ CATALOGUE = Catalogue.of(
     [
         NotificationType(name="order.shipped", template="order-shipped", channels=("in_app", "email")),
         NotificationType(name="empty"),
+        NotificationType(name="news.item", category="news", digest=Digest(by_choice=True)),
         NotificationType(name="alarm", priority="urgent"),
         NotificationType(name="nudge", caps=(Cap(max=2, window=timedelta(hours=1)),), channels=("in_app", "email")),
     ],
@@ -122,6 +129,7 @@ class Floor:
         self.caps = FakeCaps(self.outage)
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
+        self.digests = FakeDigests(self.deliveries, self.outage)
         self.expansions = FakeExpansions(self.outage)
         self.backlog = FakeBacklog()
         self.limiter = FakeLimiter(lambda: self.monotonic_s)
@@ -145,8 +153,29 @@ class Floor:
             Arrivals((KEY,), ()),
             self.notifications,
             Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas),
-            Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            self.canceller(reporter),
             self.timers,
+            self.publisher,
+            reporter,
+            self.gathering(reporter),
+        )
+
+    def canceller(self, reporter: Reporter) -> Canceller:
+        taking_out = TakingOut(self.digests, self.deliveries)
+        return Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter, taking_out)
+
+    def gathering(self, reporter: Reporter) -> Gathering:
+        return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.catalogue, reporter)
+
+    @property
+    def digest(self) -> CloseDigests:
+        reporter = Reporter(self.publisher, "digest")
+        return CloseDigests(
+            self.digests,
+            self.notifications,
+            self.timers,
+            self.choices,
+            HandingOut(self.notifications, self.publisher, reporter, self.gathering(reporter)),
             self.publisher,
             reporter,
         )
@@ -196,7 +225,8 @@ class Floor:
             self.deliveries,
             self.timers,
             Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas),
-            Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            self.canceller(reporter),
+            self.gathering(reporter),
             self.publisher,
             reporter,
             self.backlog,

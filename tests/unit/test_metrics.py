@@ -18,6 +18,8 @@ NAMES = {
     "carillon_late_results_total",
     "carillon_moved_to_bulk_total",
     "carillon_preference_changes_total",
+    "carillon_digest_events_total",
+    "carillon_digests_closed_total",
     "carillon_provider_calls_total",
     "carillon_provider_out",
     "carillon_lost_records_total",
