@@ -14,14 +14,12 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Received
 from infrastructure.redis.live import Announcer
 from schemas.cancelling import CancelledDelivery, answer_of
-from schemas.deliveries import Delivery, DeliveryRecord, row_of
+from schemas.collapse import SUPERSEDED
+from schemas.deliveries import WITHDRAWN, Delivery, DeliveryRecord, row_of
 from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery
 
 log = structlog.get_logger()
-
-_WITHDRAWN = 1000
-"""Version of the ledger row of an inbox item that was taken back: above any that storing and redriving it could reach."""
 
 
 class Canceller:
@@ -102,12 +100,15 @@ class Canceller:
     async def _withdraw(self, delivery: DeliveryRecord) -> tuple[Delivery, CancelledDelivery]:
         now = datetime.now(UTC)
         withdrawal = await self._inbox.withdraw(delivery.environment, delivery.recipient, delivery.delivery_id, now)
+        if withdrawal == "superseded":  # it had ended before
+            row = row_of(delivery, now, state="SKIPPED", version=WITHDRAWN, reason=SUPERSEDED)
+            return row, answer_of(row)
         if withdrawal == "recalled":
             await self._announcer.recalled(delivery.environment, delivery.recipient, delivery.delivery_id)
         reason = "cancelled" if withdrawal == "stopped" else "recalled"
-        row = row_of(delivery, now, state="CANCELLED", version=_WITHDRAWN, reason=reason)
+        row = row_of(delivery, now, state="CANCELLED", version=WITHDRAWN, reason=reason)
         return row, answer_of(row).model_copy(update={"answer": withdrawal})
 
     async def _report(self, record: Received, notification: Notification, row: Delivery, traceparent: str) -> None:
-        event = event_of(row, origin=record.position, unclaimed=row.version == _WITHDRAWN, **notification.whose)
+        event = event_of(row, origin=record.position, unclaimed=row.version == WITHDRAWN, **notification.whose)
         await self._reporter.status(event, correlation_id="", traceparent=traceparent)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import structlog
 
 from consumers.arrivals import Arrival
+from consumers.collapsing import Collapsing
 from consumers.gathering import Gathering
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
@@ -14,6 +15,7 @@ from schemas import cloudevents, topics
 from schemas.audiences import ExpandRecord
 from schemas.deliveries import EVENT_OF, DeliveryRecord, State
 from schemas.events import Receipt, StatusEvent, Verdict
+from schemas.fallback import at_once
 from schemas.plan import Notification, PlannedDelivery
 
 log = structlog.get_logger()
@@ -21,8 +23,14 @@ log = structlog.get_logger()
 
 class HandingOut:
     def __init__(
-        self, notifications: NotificationStore, publisher: Publisher, reporter: Reporter, gathering: Gathering
+        self,
+        notifications: NotificationStore,
+        collapsing: Collapsing,
+        publisher: Publisher,
+        reporter: Reporter,
+        gathering: Gathering,
     ) -> None:
+        self._collapsing = collapsing
         self._notifications = notifications
         self._publisher = publisher
         self._reporter = reporter
@@ -35,9 +43,11 @@ class HandingOut:
         if expired:
             await self._all_ended(record, arrival, notification, "EXPIRED", "deadline_passed")
         else:
-            await asyncio.gather(*(self._deliver(record, arrival, line, notification) for line in plan.to_make))
+            await self._collapsing.replace_older(record, notification, plan.lines)
+            lines = at_once(plan.lines)
+            await asyncio.gather(*(self._deliver(record, arrival, line, notification) for line in lines))
         await self.tell(record, arrival, notification, now)
-        log.info("notification.routed", deliveries=0 if expired else len(plan.to_make), skipped=len(plan.skips))
+        log.info("notification.routed", deliveries=0 if expired else len(at_once(plan.lines)), skipped=len(plan.skips))
 
     async def tell(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
         """Everything but the deliveries to the people named."""

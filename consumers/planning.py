@@ -67,7 +67,7 @@ class Planner:
         except Unresolved as error:
             raise Refused(error.reason, error.pointer, error.detail) from error
         environment, people = arrival.environment, people_named(request)
-        channels, category = request.channels or kind.channels, request.category or kind.category
+        channels, category = kind.all_channels_for(request), request.category or kind.category
         shards, digest = await self._contacts.shards(environment), self._digest(request, kind)
         cutoff = max(arrival.accepted_at, request.send_at or arrival.accepted_at)
         audience = audience_of(request, kind, cutoff, shards, self._policies, digest)
@@ -107,8 +107,10 @@ class Planner:
         if audience is None:
             return ()
         plan, request = notification.plan, notification.request
+        channels = plan.channels_of(audience)
         contacts, chosen = await asyncio.gather(
-            self._known(environment, people, audience.channels), self._choices.of_many(environment, people, plan.category)
+            self._known(environment, people, channels),
+            self._choices.of_many(environment, people, plan.category),
         )
         lines = audience_lines(notification, people, contacts)
         lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))

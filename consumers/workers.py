@@ -8,7 +8,9 @@ from typing import Protocol
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
+from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
+from consumers.following import Following
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
 from consumers.handlers.bridge import Bridge
@@ -143,6 +145,7 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
             stores.notifications,
             _planner(resources),
             _canceller(resources, reporter),
+            _collapsing(resources, reporter),
             stores.timers,
             resources.publisher,
             reporter,
@@ -168,7 +171,13 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
             stores.notifications,
             stores.timers,
             _choices(resources),
-            HandingOut(stores.notifications, resources.publisher, reporter, _gathering(resources, reporter)),
+            HandingOut(
+                stores.notifications,
+                _collapsing(resources, reporter),
+                resources.publisher,
+                reporter,
+                _gathering(resources, reporter),
+            ),
             resources.publisher,
             reporter,
         )
@@ -191,6 +200,11 @@ def _choices(resources: Resources) -> Choices:
     return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
 
 
+def _collapsing(resources: Resources, reporter: Reporter) -> Collapsing:
+    stores = resources.stores
+    return Collapsing(stores.pointers, stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
+
+
 def _planner(resources: Resources) -> Planner:
     settings, stores = resources.settings, resources.stores
     quotas = Quotas(RateLimiter(resources.redis), QuotaRules.of(settings))
@@ -209,6 +223,7 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
         _planner(resources),
         _canceller(resources, reporter),
         _gathering(resources, reporter),
+        _collapsing(resources, reporter),
         resources.publisher,
         reporter,
         LagBacklog(lambda: open_lag_reader(parameters)),
@@ -220,6 +235,7 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
 def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher: Dispatcher) -> Deliver:
     settings, stores = resources.settings, resources.stores
     longest = timedelta(seconds=settings.delivery_deadline_s)
+    following = Following(stores.timers, stores.deliveries, stores.inbox, stores.pointers)
     if channel == "in_app":
         return DeliverInApp(
             stores.notifications,
@@ -229,6 +245,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             longest,
             Lines(stores.contacts),
             _choices(resources),
+            following,
             stores.inbox,
             resources.announcer,
         )
@@ -241,6 +258,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         longest,
         Lines(stores.contacts),
         _choices(resources),
+        following,
         dispatcher,
         stores.deliveries,
         stores.timers,

@@ -18,6 +18,7 @@ from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
@@ -46,6 +47,7 @@ class Stores:
     api_keys: ApiKeyStore
     digests: DigestStore
     expansions: ExpansionStore
+    pointers: PointerStore
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
@@ -62,6 +64,7 @@ class Stores:
             ApiKeyStore(dynamo),
             DigestStore(dynamo),
             ExpansionStore(dynamo),
+            PointerStore(dynamo),
         )
 
 

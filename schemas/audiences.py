@@ -136,7 +136,7 @@ def audience_of(
         topics=topics,
         cutoff=cutoff,
         shards=shards,
-        channels=request.channels or kind.channels,
+        channels=kind.channels_for(request),
         priority=kind.priority if "priority" in kind.model_fields_set else "bulk",
         policies={**policies, **kind.policy},
         caps=kind.caps,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from schemas.fallback import flaw_in
 from schemas.requests import NotificationRequest
 from schemas.types import PLAIN, NotificationType, Template
 
@@ -29,12 +30,14 @@ class Catalogue:
 
     @classmethod
     def of(cls, types: Iterable[NotificationType], templates: Iterable[Template]) -> "Catalogue":
-        """Refuses two entries of one name and version, and types whose template does not exist."""
+        """Refuses two entries of one name and version, a template that does not exist, a fallback that cannot follow."""
         catalogue = cls(_by_name(types), _by_name(templates))
         for kind in catalogue.types.values():
             for name in (kind.template, kind.digest.template if kind.digest else None):
                 if name is not None:
                     catalogue.template(name)
+            if flaw := flaw_in(kind.fallback, kind.channels):
+                raise ValueError(f"type {kind.name}, {flaw[0]}: {flaw[1]}")
         return catalogue
 
     def type(self, name: str | None) -> NotificationType:
@@ -49,6 +52,8 @@ class Catalogue:
             kind = self.type(request.type)
         except UnknownName as error:
             raise Unresolved("unknown_type", "/type", str(error)) from error
+        if flaw := flaw_in(kind.steps_for(request), kind.channels_for(request)):
+            raise Unresolved("impossible_fallback", *flaw)
         return kind, self._pinned_template(request, kind)
 
     def _pinned_template(self, request: NotificationRequest, kind: NotificationType) -> str | None:

@@ -71,6 +71,9 @@ class Step(Record):
     note: str | None = None
 
 
+WITHDRAWN = 1000
+"""Version of the ledger row of an inbox item that was taken back: above any that storing and redriving it could reach."""
+
 EVENT_OF: dict[State, StatusName] = {
     "SENT": "sent",
     "FAILED": "failed",
@@ -101,6 +104,7 @@ class Delivery(Record):
     turn: int = 0
     version: int = 0
     claim_token: str | None = None
+    claimed_at: UtcDatetime | None = None
     doubtful: bool = False
     cancel_requested_at: UtcDatetime | None = None
     reason: str | None = None

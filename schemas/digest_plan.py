@@ -27,6 +27,10 @@ def agreed(request: NotificationRequest, kind: NotificationType) -> Digest | Non
         return None
     if not isinstance(request.digest, Digest):
         return kind.digest
+    if kind.steps_for(request):
+        raise CannotGather(
+            "/digest", 'its fallback follows what a person does with this one item; say "fallback": [] to gather it'
+        )
     try:
         digest = request.digest.over(kind.digest)
     except ValidationError as error:
@@ -47,7 +51,8 @@ def gathered(
     chosen: Mapping[str, Preferences],
     mandatory: Collection[str],
 ) -> Lines:
-    """The lines with their digests; `priority` is what they go with. The urgent and the mandatory wait for nothing."""
+    """The lines with their digests; `priority` is what they go with. The urgent and the mandatory wait for nothing, and
+    what has a fallback goes by itself: its steps follow what a person does with this one item."""
     if digest is None or not _may_wait(plan, priority, mandatory):
         return lines
     return tuple(line if line.skipped else _line(plan, line, digest, chosen.get(line.recipient)) for line in lines)
@@ -75,7 +80,7 @@ def over_cap(
 
 
 def _may_wait(plan: Plan, priority: Priority, mandatory: Collection[str]) -> bool:
-    return priority != "urgent" and plan.category not in mandatory
+    return priority != "urgent" and plan.category not in mandatory and not plan.fallback
 
 
 def _line(plan: Plan, line: PlannedDelivery, digest: Digest, chosen: Preferences | None) -> PlannedDelivery:

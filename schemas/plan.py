@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from schemas.audiences import Audience, ledger_shards
@@ -13,9 +13,9 @@ from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of, shard_of
 from schemas.outcomes import Policy
 from schemas.preferences import About
-from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
+from schemas.requests import Channel, EmailTarget, FallbackStep, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
 from schemas.topics import Environment, Priority
-from schemas.types import NotificationType
+from schemas.types import NotificationType, in_turn
 
 MAX_PLANNED = 500
 
@@ -36,6 +36,7 @@ class PlannedDelivery(Record):
     skipped: str | None = None
     bare: bool = False  # an address without a person: nobody there has preferences
     chosen: int = 0  # the version of the person's preferences that was consulted
+    step: int = 0  # 0: the first channels; n: the n-th step of the fallback
     digest: Terms | None = None  # gathered into a window instead of being sent by itself
 
     @property
@@ -75,12 +76,21 @@ class Plan(Record):
     moved_from: Priority | None = None  # what was asked for, where the producer is over its quota
     expires_at: UtcDatetime | None = None
     told: Told | None = None  # of a digest
+    fallback: tuple[FallbackStep, ...] = ()
     audience: Audience | None = None
     shards: int = 1
 
     @property
     def to_make(self) -> tuple[PlannedDelivery, ...]:
         return tuple(line for line in self.lines if line.skipped is None)
+
+    def waits_before(self, line: PlannedDelivery) -> timedelta:
+        """How long a line waits for its turn, when every step before it settles at once."""
+        return sum((step.after for step in self.fallback[: line.step]), timedelta(0))
+
+    def channels_of(self, audience: Audience) -> tuple[Channel, ...]:
+        """Every channel somebody of its audience may be reached on, sooner or later."""
+        return tuple(channel for _, channel in in_turn(audience.channels, self.fallback))
 
     def with_lines(self, lines: tuple[PlannedDelivery, ...]) -> "Plan":
         return self.model_copy(update={"lines": lines})
@@ -209,12 +219,14 @@ def _person(user: str, given: str | None, contact: Contact | None) -> Recipient:
     return Recipient(user, user, contact.email if contact else None, "primary")
 
 
-def channels_for(recipient: Recipient, request: NotificationRequest, kind: NotificationType) -> Sequence[Channel]:
-    """A person gets the request's channels, else the type's; a bare address is its own channel."""
+def channels_for(
+    recipient: Recipient, request: NotificationRequest, kind: NotificationType
+) -> Sequence[tuple[int, Channel]]:
+    """Each with its step. A person gets the request's channels, else the type's; a bare address is its own channel."""
     if recipient.person is not None:
-        return request.channels or kind.channels
+        return in_turn(kind.channels_for(request), kind.steps_for(request))
     own: Channel = "slack" if recipient.slack else "email"
-    return (own,)
+    return ((0, own),)
 
 
 def make_plan(
@@ -230,9 +242,9 @@ def make_plan(
     """Every delivery of a notification, or its skip with the reason; `policies` are the deployment's, per channel."""
     agreed: dict[Channel, Policy] = {**policies, **kind.policy}
     lines = [
-        _line(notification, recipient, channel, request, agreed.get(channel, "at_least_once"))
+        _line(notification, recipient, channel, request, agreed.get(channel, "at_least_once"), step)
         for recipient in recipients
-        for channel in channels_for(recipient, request, kind)
+        for step, channel in channels_for(recipient, request, kind)
     ]
     if len(lines) > MAX_PLANNED:
         raise TooManyDeliveries(f"{len(lines)} deliveries planned; one request may have {MAX_PLANNED}")
@@ -246,6 +258,7 @@ def make_plan(
         template=template,
         priority=request.priority or kind.priority,
         expires_at=expires_at,
+        fallback=kind.steps_for(request),
         audience=audience,
         shards=ledger_shards(audience),
     )
@@ -265,9 +278,10 @@ def audience_lines(
             channel,
             notification.request,
             audience.policies.get(channel, "at_least_once"),
+            step,
         )
         for person in people
-        for channel in audience.channels
+        for step, channel in in_turn(audience.channels, notification.plan.fallback)
     )
 
 
@@ -281,10 +295,10 @@ def line_of(notification: Notification, delivery: str, recipient: str) -> Planne
 
 
 def _line(
-    notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy
+    notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy, step: int
 ) -> PlannedDelivery:
     skipped, endpoint = recipient.unreachable_on(channel), recipient.endpoint_on(channel)
-    if request.channels is not None and channel not in request.channels:
+    if step == 0 and request.channels is not None and channel not in request.channels:
         skipped = "channel_not_asked_for"
     return PlannedDelivery(
         delivery_id=delivery_id(notification, recipient.key, channel, endpoint),
@@ -294,6 +308,7 @@ def _line(
         address=recipient.address_on(channel),
         policy=policy,
         skipped=skipped,
+        step=step,
         bare=recipient.person is None,
     )
 

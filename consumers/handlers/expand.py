@@ -15,6 +15,7 @@ import structlog
 
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
+from consumers.collapsing import Collapsing
 from consumers.completing import ask_whether_it_ended
 from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import handed_over
@@ -30,6 +31,7 @@ from schemas import cloudevents, topics
 from schemas.audiences import PAGE, Audience, ExpandRecord, Progress, Stop
 from schemas.deliveries import DeliveryRecord, deadline, row_of
 from schemas.events import event_of
+from schemas.fallback import at_once
 from schemas.plan import Notification, PlannedDelivery, audience_lines, people_named
 from schemas.timers import Timer
 
@@ -64,6 +66,7 @@ class Expand:
         planner: Planner,
         canceller: Canceller,
         gathering: Gathering,
+        collapsing: Collapsing,
         publisher: Publisher,
         reporter: Reporter,
         backlog: Backlog,
@@ -77,6 +80,7 @@ class Expand:
         self._timers = timers
         self._planner = planner
         self._canceller = canceller
+        self._collapsing = collapsing
         self._gathering = gathering
         self._publisher = publisher
         self._reporter = reporter
@@ -169,7 +173,11 @@ class Expand:
         """Hands out one page; returns what it counted and where it ends."""
         people, last, more = await self._next_members(walk, after=progress.cursor)
         lines = await self._planner.page(walk.notification, people)
-        await asyncio.gather(*(self._hand_out(walk, line) for line in lines))
+        await self._collapsing.replace_older(walk.record, walk.notification, lines)
+        await asyncio.gather(
+            *(self._hand_out(walk, line) for line in at_once(lines)),
+            *(self._skip(walk, line) for line in lines if line.skipped is not None),
+        )
         skipped = sum(line.skipped is not None for line in lines)
         counted: dict[str, object] = {"members": len(people), "planned": len(lines) - skipped, "skipped": skipped}
         ends: dict[str, object] = {"cursor": last, "done": not more, "updated_at": datetime.now(UTC)}
@@ -205,9 +213,6 @@ class Expand:
         return people, first[-1] if first else after, more
 
     async def _hand_out(self, walk: _Walk, line: PlannedDelivery) -> None:
-        if line.skipped is not None:
-            await self._skip(walk, line)
-            return
         delivery = walk.record_of(line)
         gathers = await self._gathering.gathers(walk.record, walk.notification, line, delivery)
         if not gathers and not await self._was_gathered(walk, delivery):

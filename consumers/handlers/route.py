@@ -8,6 +8,7 @@ import structlog
 from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Refusal, Withdrawn
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
+from consumers.collapsing import Collapsing
 from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import HandingOut
 from consumers.planning import Planner, Refused
@@ -33,6 +34,7 @@ class Route:
         notifications: NotificationStore,
         planner: Planner,
         canceller: Canceller,
+        collapsing: Collapsing,
         timers: TimerStore,
         publisher: Publisher,
         reporter: Reporter,
@@ -45,7 +47,7 @@ class Route:
         self._timers = timers
         self._publisher = publisher
         self._reporter = reporter
-        self._handing_out = HandingOut(notifications, publisher, reporter, gathering)
+        self._handing_out = HandingOut(notifications, collapsing, publisher, reporter, gathering)
 
     async def handle(self, record: Received) -> None:
         arrival = self._arrivals.read(record)

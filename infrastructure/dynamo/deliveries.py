@@ -12,6 +12,7 @@ from infrastructure.dynamo.ledger import item_of, key_of, read_row, shard_key, w
 from infrastructure.dynamo.tables import DELIVERIES
 from schemas.audiences import Tally
 from schemas.base import iso
+from schemas.collapse import SUPERSEDED
 from schemas.deliveries import Delivery, DeliveryRecord, State, row_of
 
 
@@ -119,6 +120,17 @@ class DeliveryStore:
             with suppress(ConditionFailed):  # it moved in between: look again
                 return await self._ask_to_stop(found, now)
 
+    async def supersede(self, record: DeliveryRecord, now: datetime, origin: str) -> Delivery | None:
+        """SKIPPED if no attempt is under way and it had not ended; None otherwise. Asked again, the row it made."""
+        skipped = row_of(record, now, state="SKIPPED", reason=SUPERSEDED).with_step(origin)
+        free = "attribute_not_exists(delivery_id) OR #s_state IN (:retry, :pending)"
+        values, keep = {":retry": "RETRY", ":pending": "PENDING"}, ("attempt", "turn", "doubtful")
+        try:
+            return await write_row(self._dynamo, skipped, free, values, keep=keep)
+        except ConditionFailed as failed:
+            found = read_row(failed.item)
+        return found if (found.state, found.reason) == ("SKIPPED", SUPERSEDED) else None
+
     async def record(self, delivery: Delivery) -> None:
         """Writes the row of a delivery that needs no claim (inbox, skips), unless as new a one is there."""
         key = key_of(delivery)
@@ -203,7 +215,7 @@ def cancelled_instead(retry: Delivery) -> Delivery:
 
 def claimed(record: DeliveryRecord, now: datetime) -> Delivery:
     """The row of a claim under a fresh token."""
-    return row_of(record, now, state="IN_FLIGHT", turn=record.turn, claim_token=secrets.token_hex(12))
+    return row_of(record, now, state="IN_FLIGHT", turn=record.turn, claim_token=secrets.token_hex(12), claimed_at=now)
 
 
 def standing(found: Delivery) -> Claim:

@@ -124,7 +124,9 @@ class NotificationStore:
 
 
 def _expires(notification: Notification) -> int:
-    return _kept_after(notification.plan.expires_at or notification.accepted_at)
+    plan = notification.plan
+    steps = sum((step.after for step in plan.fallback), timedelta(0))
+    return _kept_after(plan.expires_at or notification.accepted_at + steps)
 
 
 def _kept_after(last_step: datetime) -> int:

@@ -44,6 +44,7 @@ CONTACTS = Table("contacts", "person", expires=False)
 # the partition is topic # shard: a topic of millions is no hot key, and its walk is shared
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", sparse_index=("by_person", "person", "topic"), expires=False)
 CAPS = Table("caps", "person", "scope")
+COLLAPSE = Table("collapse", "collapse_id")
 PREFERENCES = Table("preferences", "person", "entry")
 # a window's head, panes and events; and for a series of windows, which one is the newest
 DIGESTS = Table("digests", "window", "entry")
@@ -63,6 +64,7 @@ TABLES = (
     DIGESTS,
     QUARANTINE,
     API_KEYS,
+    COLLAPSE,
 )
 
 

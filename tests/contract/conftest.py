@@ -19,6 +19,7 @@ from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
@@ -39,6 +40,7 @@ from tests.fakes.stores import (
     FakeExpansions,
     FakeInbox,
     FakeNotifications,
+    FakePointers,
     FakeTimers,
 )
 from tests.fakes.trouble import FakeMarks, FakeTrouble
@@ -60,6 +62,7 @@ class Shelves:
     api_keys: ApiKeyStore
     digests: DigestStore
     expansions: ExpansionStore
+    pointers: PointerStore
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +88,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         ApiKeyStore(dynamo),
         DigestStore(dynamo),
         ExpansionStore(dynamo),
+        PointerStore(dynamo),
     )
 
 
@@ -123,6 +127,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeKeys(),
             FakeDigests(ledger),
             FakeExpansions(),
+            FakePointers(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

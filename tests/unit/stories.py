@@ -8,7 +8,9 @@ from typing import Any
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.choices import Choices, Links
+from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
+from consumers.following import Following
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
 from consumers.handlers.deliver_external import DeliverExternal
@@ -49,6 +51,7 @@ from tests.fakes.stores import (
     FakeExpansions,
     FakeInbox,
     FakeNotifications,
+    FakePointers,
     FakeTimers,
     Outage,
 )
@@ -130,6 +133,8 @@ class Floor:
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
         self.digests = FakeDigests(self.deliveries, self.outage)
+        self.pointers = FakePointers(self.outage)
+        self.following = Following(self.timers, self.deliveries, self.inbox, self.pointers)
         self.expansions = FakeExpansions(self.outage)
         self.backlog = FakeBacklog()
         self.limiter = FakeLimiter(lambda: self.monotonic_s)
@@ -154,6 +159,7 @@ class Floor:
             self.notifications,
             Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas),
             self.canceller(reporter),
+            self.collapsing(reporter),
             self.timers,
             self.publisher,
             reporter,
@@ -175,10 +181,13 @@ class Floor:
             self.notifications,
             self.timers,
             self.choices,
-            HandingOut(self.notifications, self.publisher, reporter, self.gathering(reporter)),
+            HandingOut(self.notifications, self.collapsing(reporter), self.publisher, reporter, self.gathering(reporter)),
             self.publisher,
             reporter,
         )
+
+    def collapsing(self, reporter: Reporter) -> Collapsing:
+        return Collapsing(self.pointers, self.notifications, self.deliveries, self.inbox, self.announcer, reporter)
 
     @property
     def in_app(self) -> DeliverInApp:
@@ -191,6 +200,7 @@ class Floor:
             LONGEST,
             Lines(self.contacts),
             self.choices,
+            self.following,
             self.inbox,
             self.announcer,
         )
@@ -204,6 +214,7 @@ class Floor:
             LONGEST,
             Lines(self.contacts),
             self.choices,
+            self.following,
             Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
             self.timers,
@@ -227,6 +238,7 @@ class Floor:
             Planner(self.catalogue, self.contacts, self.caps, self.policies, self.choices, self.quotas),
             self.canceller(reporter),
             self.gathering(reporter),
+            self.collapsing(reporter),
             self.publisher,
             reporter,
             self.backlog,

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.caps import Cap
 from schemas.digest_content import MOST_BYTES, Tally, default_message, digest_of, variables_of
-from schemas.digest_plan import CannotGather, agreed, gathered
+from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
 from schemas.digest_terms import Digest, DigestChoice, Terms, chosen_for, terms_of
 from schemas.digests import Gathered, Series, Window, new_window, series_of
 from schemas.plan import Notification, Plan, PlannedDelivery
 from schemas.preferences import Preferences
-from schemas.requests import NotificationRequest
+from schemas.requests import FallbackStep, NotificationRequest
 from schemas.types import NotificationType
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -117,6 +118,27 @@ def test_urgent_and_mandatory_wait_for_nothing_whoever_asks() -> None:
         assert gathered(plan, plan.lines, plan.priority, COMMENTED.digest, chosen, mandatory) == plan.lines
     [line] = gathered(a_plan(), (LINE,), "normal", COMMENTED.digest, chosen, ("security",))
     assert line.digest == Terms(key="all", window=HOUR)
+
+
+STEP = FallbackStep(after=MINUTE, channels=("email",))
+
+
+def test_what_has_a_fallback_goes_by_itself() -> None:
+    plan = a_plan(fallback=(STEP,))
+    assert gathered(plan, plan.lines, "normal", COMMENTED.digest, {}, ()) == plan.lines
+    caps = (Cap(max=1, window=HOUR, over="digest"),)
+    [line] = over_cap(plan, plan.lines, "normal", {"ana"}, caps, None, ())
+    assert (line.digest, line.skipped) == (None, "capped")
+
+
+def test_a_request_cannot_ask_for_both_a_digest_and_a_fallback() -> None:
+    both = {"digest": {"window": "1h"}, "channels": ["in_app"], "fallback": [STEP.model_dump(mode="json")]}
+    with pytest.raises(CannotGather, match="fallback"):
+        agreed(a_request(**both), COMMENTED)
+    following = COMMENTED.model_copy(update={"fallback": (STEP,)})
+    with pytest.raises(CannotGather, match="fallback"):
+        agreed(a_request(digest={"window": "1h"}), following)
+    assert agreed(a_request(digest={"window": "1h"}, fallback=[]), following) is not None
 
 
 def test_what_is_skipped_is_not_gathered_and_a_bare_address_has_no_choices() -> None:
