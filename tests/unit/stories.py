@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from consumers.arrivals import Arrivals
@@ -222,9 +223,9 @@ class Floor:
             self.leases,
         )
 
-    @property
+    @cached_property
     def quotas(self) -> Quotas:
-        return Quotas(self.limiter, self.quota_rules)
+        return Quotas(self.limiter, self.quota_rules, clock=lambda: self.monotonic_s)
 
     @property
     def expand(self) -> Expand:

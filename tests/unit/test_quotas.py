@@ -1,8 +1,12 @@
 """A producer that sends too much goes on at the lowest priority, and is told so; nobody else and no replay pays for it."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from schemas.outcomes import Unavailable
 from schemas.plan import about
 from tests.unit.stories import Floor, a_request
 
@@ -52,10 +56,30 @@ async def test_a_replay_follows_the_stored_plan_and_counts_nothing() -> None:
     assert [await sends(floor, number) for number in (2, 3)] == ["in-app", "in-app.bulk"]
 
 
-async def test_urgent_has_an_allowance_of_its_own() -> None:
+async def test_urgent_has_an_allowance_of_its_own_and_what_is_over_it_goes_as_normal_never_as_bulk() -> None:
     floor = a_floor()
-    assert [await sends(floor, number, priority="urgent") for number in range(2)] == ["in-app.urgent", "in-app.bulk"]
-    assert [await sends(floor, number) for number in (2, 3)] == ["in-app", "in-app"], "normal ones are counted apart"
+    assert [await sends(floor, number, priority="urgent") for number in range(3)] == ["in-app.urgent", "in-app", "in-app"]
+    assert [receipt.get("moved_to_normal") for receipt in floor.receipts()] == [None, "quota", "quota"]
+    assert told(floor) == [None, None, None]
+    assert [await sends(floor, number) for number in (3, 4)] == ["in-app", "in-app"], "normal ones are counted apart"
+
+
+async def test_a_busy_producers_share_is_fetched_in_blocks_and_asked_for_in_vain_a_few_times_a_second() -> None:
+    floor = a_floor(per_minute=1000)
+    found = Counter([await sends(floor, number) for number in range(1500)])
+    assert found == {"in-app": 1000, "in-app.bulk": 500}
+    assert floor.limiter.asked == [("producer:dev:kafka", 10)] * 101, "a hundred blocks, and one refusal"
+    floor.monotonic_s += 1
+    assert await sends(floor, 1500) == "in-app", "what comes back is asked for again"
+
+
+async def test_what_is_tried_again_because_the_store_was_away_counts_once() -> None:
+    floor = a_floor()
+    floor.outage.failing["notifications.put"] = 5
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await floor.route.handle(a_request({"request_id": "r-0"}, offset=0))
+    assert [await sends(floor, number) for number in range(3)] == ["in-app", "in-app", "in-app.bulk"]
 
 
 async def test_mandatory_categories_are_neither_counted_nor_moved() -> None:
@@ -84,5 +108,5 @@ async def test_an_urgent_one_that_was_moved_is_still_not_held_at_night() -> None
     floor = a_floor(urgent_per_minute=1)
     await floor.route.handle(a_request({"to": ["ana", "ben"], "priority": "urgent"}, topic=URGENT))
     found = floor.notification
-    assert (found.plan.priority, found.plan.moved_from) == ("bulk", "urgent")
+    assert (found.plan.priority, found.plan.moved_from) == ("normal", "urgent")
     assert about(found.request, found.plan, found.plan.lines[0]).urgent
