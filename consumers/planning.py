@@ -87,7 +87,7 @@ class Planner:
             environment, lines, plan.type, kind.caps, arrival.notification_id, arrival.accepted_at
         )
         plan = plan.with_lines(over_cap(plan, lines, plan.priority, over, kind.caps, digest, self._choices.mandatory))
-        return await self._quotas.applied(environment, arrival.producer, arrival.notification_id, plan)
+        return await self._quotas.applied(arrival, plan)
 
     def _digest(self, request: NotificationRequest, kind: NotificationType) -> Digest | None:
         """How events of this kind are gathered, with its template pinned."""

@@ -14,11 +14,12 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from consumers.arrivals import Arrival
 from infrastructure.metrics import MOVED_BACK
 from infrastructure.settings import Settings
 from schemas.plan import Plan
 from schemas.rate_limits import Limit, Verdict
-from schemas.topics import Environment, Priority
+from schemas.topics import Priority
 
 log = structlog.get_logger()
 
@@ -73,7 +74,7 @@ class Quotas:
         self._shares: OrderedDict[str, _Share] = OrderedDict()
         self._decided: OrderedDict[str, bool] = OrderedDict()
 
-    async def applied(self, environment: Environment, producer: str, notification: str, plan: Plan) -> Plan:
+    async def applied(self, arrival: Arrival, plan: Plan) -> Plan:
         """The same plan, or the same one step back: urgent goes as normal, and only normal as bulk.
 
         Mandatory categories are never moved, and take nothing from the quota. What was decided for a notification whose plan
@@ -82,17 +83,24 @@ class Quotas:
         asked, cost = plan.priority, len(plan.to_make)
         if asked == "bulk" or cost == 0 or plan.category in self._rules.mandatory:
             return plan
-        limit = self._rules.limit(producer, urgent=asked == "urgent")
-        may = self._decided.get(notification)
-        if may is None:
-            may = await self._may(f"{limit.name}:{environment}:{producer}", limit, cost)
-            _remember(self._decided, notification, may)
-        if may:
-            return plan
         lower: Priority = "normal" if asked == "urgent" else "bulk"
-        MOVED_BACK.labels(environment, lower).inc()
-        log.warning("notification.moved_back", producer=producer, asked=asked, to=lower, quota_per_minute=limit.per_minute)
-        return plan.moved(lower)
+        if await self._is_over(arrival, self._rules.limit(arrival.producer, urgent=asked == "urgent"), cost):
+            MOVED_BACK.labels(arrival.environment, lower).inc()
+            return plan.moved(lower)
+        return plan
+
+    async def _is_over(self, arrival: Arrival, limit: Limit, cost: int) -> bool:
+        """Asked once for each notification; what was set aside for it was asked for then."""
+        if arrival.set_aside:
+            return True
+        known = self._decided.get(arrival.notification_id)
+        if known is not None:
+            return known
+        over = not await self._may(f"{limit.name}:{arrival.environment}:{arrival.producer}", limit, cost)
+        _remember(self._decided, arrival.notification_id, over)
+        if over:
+            log.warning("producer.over_quota", producer=arrival.producer, kind=limit.name, per_minute=limit.per_minute)
+        return over
 
     async def _may(self, principal: str, limit: Limit, cost: int) -> bool:
         share = self._shares.get(principal) or _Share()

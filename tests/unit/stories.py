@@ -25,6 +25,7 @@ from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
+from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
@@ -165,6 +166,7 @@ class Floor:
             self.publisher,
             reporter,
             self.gathering(reporter),
+            SettingAside(self.publisher, KEY),
         )
 
     def canceller(self, reporter: Reporter) -> Canceller:

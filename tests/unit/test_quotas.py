@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from infrastructure.ports import Received
+from schemas.cloudevents import SET_ASIDE
 from schemas.outcomes import Unavailable
 from schemas.plan import about
-from tests.unit.stories import Floor, a_request
+from tests.unit.stories import Floor, a_request, as_read
 
 URGENT = "notifications.dev.requests.urgent"
+ASIDE = "notifications.dev.requests.bulk"
 
 
 def a_floor(**rules: Any) -> Floor:
@@ -19,11 +22,20 @@ def a_floor(**rules: Any) -> Floor:
     return floor
 
 
+async def routed(floor: Floor, record: Received) -> None:
+    """What is set aside is routed where it went."""
+    before = len(floor.publisher.records)
+    await floor.route.handle(record)
+    for sent in floor.publisher.records[before:]:
+        if sent.topic == ASIDE:
+            await floor.route.handle(as_read(sent))
+
+
 async def sends(floor: Floor, number: int, **body: Any) -> str:
     """The Kafka topic the delivery was handed to."""
     before = len(floor.publisher.records)
     topic = URGENT if body.get("priority") == "urgent" else "notifications.dev.requests"
-    await floor.route.handle(a_request({"request_id": f"r-{number}", **body}, offset=number, topic=topic))
+    await routed(floor, a_request({"request_id": f"r-{number}", **body}, offset=number, topic=topic))
     [handed] = [each.topic for each in floor.publisher.records[before:] if "in-app" in each.topic]
     return handed.removeprefix("notifications.dev.")
 
@@ -97,11 +109,45 @@ async def test_a_producer_may_have_a_quota_of_its_own() -> None:
 async def test_an_audience_of_a_producer_over_its_quota_is_bulk_too_whatever_its_type_says() -> None:
     floor = a_floor(per_minute=1)
     body = {"to": ["ana", "ben", {"topic": "news"}]}
-    await floor.route.handle(a_request(body))
+    await routed(floor, a_request(body))
     plan = floor.notification.plan
     assert (plan.priority, plan.moved_from) == ("bulk", "normal")
     assert plan.audience is not None
     assert plan.audience.priority == "bulk"
+
+
+async def test_what_is_over_the_quota_waits_in_bulks_queue_and_stays_what_it_was() -> None:
+    floor = a_floor(per_minute=1)
+    await sends(floor, 0)
+    record = a_request({"request_id": "r-1"}, offset=1)
+    await floor.route.handle(record)
+    [aside] = floor.publisher.on(ASIDE)
+    assert len(floor.notifications.rows) == 1, "nothing of it is stored yet"
+    await floor.route.handle(replace(as_read(aside, 77), timestamp_ms=record.timestamp_ms + 60_000))
+    stored = list(floor.notifications.rows.values())[1]
+    assert (stored.request_id, stored.producer, stored.origin) == ("r-1", "kafka", str(record.position))
+    assert stored.accepted_at.timestamp() * 1000 == record.timestamp_ms
+    await floor.route.handle(record)  # the worker died before it had committed
+    assert len(floor.publisher.on(ASIDE)) == 1
+    assert [receipt["verdict"] for receipt in floor.receipts()] == ["accepted"] * 3
+    assert len(floor.limiter.asked) == 2
+
+
+async def test_setting_aside_that_fails_leaves_the_record_where_it_is() -> None:
+    floor = a_floor(per_minute=1)
+    await sends(floor, 0)
+    floor.publisher.fail_next()
+    with pytest.raises(Unavailable):
+        await floor.route.handle(a_request({"request_id": "r-1"}, offset=1))
+    assert await sends(floor, 1) == "in-app.bulk"
+
+
+async def test_nobody_else_says_that_a_request_was_set_aside() -> None:
+    floor = a_floor()
+    forged = a_request({"request_id": "r-0"}, topic=ASIDE)
+    await floor.route.handle(replace(forged, headers=((SET_ASIDE, b"0 t/0/0"), *forged.headers)))
+    assert floor.notification.origin == str(forged.position)
+    assert (floor.notification.plan.moved_from, len(floor.limiter.asked)) == (None, 1)
 
 
 async def test_an_urgent_one_that_was_moved_is_still_not_held_at_night() -> None:
