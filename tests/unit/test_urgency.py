@@ -1,12 +1,14 @@
 """A share of the store's places is urgent work's own, and is never lent."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from infrastructure.dynamo.batches import Batches
 from infrastructure.kafka.consuming.budgets import Budgets
 from infrastructure.kafka.consuming.port import Partition
+from infrastructure.kafka.consuming.yielding import YieldingPlaces
 from infrastructure.urgency import ReservedPlaces, is_urgent, urgently
 
 
@@ -104,3 +106,71 @@ async def test_a_record_of_an_urgent_topic_is_worked_on_urgently_and_no_other() 
         budgets.add(Partition(topic, 0), "ana", topic)
     assert await budgets.drained(5)
     assert seen == {"orders": False, "orders.urgent": True, "orders.bulk": False}
+
+
+class Mill:
+    """Grinds until it is told to stop, and counts what it has between its stones."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.moving: Counter[str] = Counter()
+        self.doors = asyncio.Event()
+        self.budgets = Budgets(self._grind, concurrency)
+
+    async def _grind(self, topic: str) -> None:
+        self.moving[topic] += 1
+        await self.doors.wait()
+        self.moving[topic] -= 1
+
+    def add(self, topic: str, count: int) -> None:
+        for number in range(count):
+            self.budgets.add(Partition(topic, 0), number, topic)
+
+    async def grinds(self) -> None:
+        await a_few_turns()
+        self.doors.set()
+        assert await self.budgets.drained(5)
+
+
+async def test_bulk_takes_all_its_places_while_the_others_are_idle_and_a_quarter_while_they_are_not() -> None:
+    idle, busy = Mill(8), Mill(8)
+    idle.add("orders.bulk", 20)
+    busy.add("orders", 1)
+    busy.add("orders.bulk", 20)
+    await a_few_turns()
+    assert (idle.moving["orders.bulk"], busy.moving["orders.bulk"]) == (8, 2)
+    await idle.grinds()
+    await busy.grinds()
+
+
+async def test_bulk_goes_on_however_busy_the_others_are() -> None:
+    places = YieldingPlaces(8, 2, lambda: True)
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        async with places:
+            await asyncio.sleep(0)
+            done.append(number)
+
+    await asyncio.gather(*(work(number) for number in range(50)))
+    assert done == list(range(50))
+
+
+async def test_whoever_gives_up_waiting_takes_no_place_along() -> None:
+    places = YieldingPlaces(1, 1, lambda: False)
+    first = asyncio.Event()
+
+    async def work(until: asyncio.Event) -> None:
+        async with places:
+            await until.wait()
+
+    holding = asyncio.create_task(work(first))
+    await a_few_turns()
+    gone, next_one = (asyncio.create_task(work(first)) for _ in range(2))
+    await a_few_turns()
+    first.set()
+    holding_done = asyncio.create_task(a_few_turns())
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    await asyncio.wait_for(asyncio.gather(holding, next_one, holding_done), 5)
+    async with asyncio.timeout(5), places:
+        pass

@@ -10,12 +10,16 @@ from typing import Generic, TypeVar
 
 from infrastructure.kafka.consuming.lanes import Lanes, Work
 from infrastructure.kafka.consuming.port import Partition
+from infrastructure.kafka.consuming.yielding import YieldingPlaces
 from infrastructure.urgency import urgently
-from schemas.topics import PRIORITIES, Priority, priority_of
+from schemas.topics import Priority, priority_of
 
 Member = TypeVar("Member", bound=Hashable)
 
 WAITING_PER_PLACE = 8
+BULK_KEEPS_ONE_IN = (
+    4  # while the others are busy, bulk keeps a quarter of its places: it goes on, and takes little from them
+)
 DEPTH = 4  # so many budgets' worth of records may wait in one partition for their own kind; a drain has to get through them
 
 
@@ -24,8 +28,14 @@ class Budgets(Generic[Work]):
 
     def __init__(self, step: Callable[[Work], Awaitable[None]], concurrency: int) -> None:
         self._step = step
-        self._lanes = {
-            priority: Lanes(self._urgent_step if priority == "urgent" else step, concurrency) for priority in PRIORITIES
+        urgent, normal = Lanes(self._urgent_step, concurrency), Lanes(step, concurrency)
+        places = YieldingPlaces(
+            concurrency, max(1, concurrency // BULK_KEEPS_ONE_IN), lambda: urgent.is_busy or normal.is_busy
+        )
+        self._lanes: dict[Priority, Lanes[Work]] = {
+            "urgent": urgent,
+            "normal": normal,
+            "bulk": Lanes(step, concurrency, places),
         }
         self._high_water = concurrency * WAITING_PER_PLACE
         self._deepest = self._high_water * DEPTH
