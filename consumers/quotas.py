@@ -85,9 +85,16 @@ class Quotas:
             return plan
         lower: Priority = "normal" if asked == "urgent" else "bulk"
         if await self._is_over(arrival, self._rules.limit(arrival.producer, urgent=asked == "urgent"), cost):
-            MOVED_BACK.labels(arrival.environment, lower).inc()
+            if lower == "normal" or arrival.waits_as_bulk:  # else it is set aside, and planned once more
+                MOVED_BACK.labels(arrival.environment, lower).inc()
             return plan.moved(lower)
         return plan
+
+    def is_over_for_now(self, arrival: Arrival, category: str) -> bool:
+        """Whether its producer was refused a moment ago: what it sends as normal need not be planned to know it is over."""
+        share = self._shares.get(_principal(arrival, self._rules.limit(arrival.producer, urgent=False)))
+        refused = share is not None and share.left == 0 and self._clock() < share.refused_until
+        return refused and category not in self._rules.mandatory
 
     async def _is_over(self, arrival: Arrival, limit: Limit, cost: int) -> bool:
         """Asked once for each notification; what was set aside for it was asked for then."""
@@ -96,7 +103,7 @@ class Quotas:
         known = self._decided.get(arrival.notification_id)
         if known is not None:
             return known
-        over = not await self._may(f"{limit.name}:{arrival.environment}:{arrival.producer}", limit, cost)
+        over = not await self._may(_principal(arrival, limit), limit, cost)
         _remember(self._decided, arrival.notification_id, over)
         if over:
             log.warning("producer.over_quota", producer=arrival.producer, kind=limit.name, per_minute=limit.per_minute)
@@ -116,6 +123,10 @@ class Quotas:
             return False
         share.left -= cost
         return True
+
+
+def _principal(arrival: Arrival, limit: Limit) -> str:
+    return f"{limit.name}:{arrival.environment}:{arrival.producer}"
 
 
 def _remember(known: "OrderedDict[str, Value]", name: str, value: Value) -> None:

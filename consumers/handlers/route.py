@@ -75,6 +75,9 @@ class Route:
         if arrival.request.send_at is not None and arrival.request.send_at > now:
             await self._postpone(record, arrival, arrival.request.send_at)
             return
+        if self._planner.is_over_for_now(arrival):
+            await self._setting_aside.put(record, arrival)
+            return
         try:
             notification, is_new = await self._notification(arrival, now)
         except Refused as error:

@@ -127,10 +127,25 @@ async def test_what_is_over_the_quota_waits_in_bulks_queue_and_stays_what_it_was
     stored = list(floor.notifications.rows.values())[1]
     assert (stored.request_id, stored.producer, stored.origin) == ("r-1", "kafka", str(record.position))
     assert stored.accepted_at.timestamp() * 1000 == record.timestamp_ms
-    await floor.route.handle(record)  # the worker died before it had committed
-    assert len(floor.publisher.on(ASIDE)) == 1
-    assert [receipt["verdict"] for receipt in floor.receipts()] == ["accepted"] * 3
+    for later_s in (0, 1):
+        floor.monotonic_s += later_s
+        await routed(floor, record)  # the worker died before it had committed
+    assert len(floor.handed_out("in-app")) == 1
+    assert len(floor.handed_out("in-app.bulk")) == 1
+    assert [receipt["verdict"] for receipt in floor.receipts()] == ["accepted"] * 4
     assert len(floor.limiter.asked) == 2
+
+
+async def test_a_flood_goes_aside_unplanned_and_what_may_not_be_moved_stays() -> None:
+    floor = a_floor(per_minute=1)
+    for number in range(2):
+        await sends(floor, number)
+    floor.outage.away = {"notifications.get"}  # nothing is looked up
+    await floor.route.handle(a_request({"request_id": "r-2"}, offset=2))
+    assert len(floor.publisher.on(ASIDE)) == 2
+    floor.outage.away = set()
+    assert await sends(floor, 3, category="security") == "in-app"
+    assert await sends(floor, 4, priority="urgent") == "in-app.urgent"
 
 
 async def test_setting_aside_that_fails_leaves_the_record_where_it_is() -> None:
