@@ -71,7 +71,7 @@ class HandingOut:
             notification_id=notification.notification_id,
             verdict=verdict,
             counts={"PLANNED": len(plan.to_make), "SKIPPED": len(plan.skips)},
-            moved_to_bulk="quota" if plan.moved_from else None,
+            **plan.moves,
             origin=record.position,
             at=datetime.now(UTC),
         )

@@ -87,7 +87,17 @@ class Planner:
             environment, lines, plan.type, kind.caps, arrival.notification_id, arrival.accepted_at
         )
         plan = plan.with_lines(over_cap(plan, lines, plan.priority, over, kind.caps, digest, self._choices.mandatory))
-        return await self._quotas.applied(environment, arrival.producer, plan)
+        return await self._quotas.applied(arrival, plan)
+
+    def is_over_for_now(self, arrival: Arrival) -> bool:
+        """Whether it can go on to bulk's queue at once, unplanned: a busy producer's flood costs the others a look."""
+        request = arrival.request
+        try:
+            kind, _ = self._catalogue.resolve(request)
+        except Unresolved:
+            return False
+        asked, category = request.priority or kind.priority, request.category or kind.category
+        return asked == "normal" and not arrival.waits_as_bulk and self._quotas.is_over_for_now(arrival, category)
 
     def _digest(self, request: NotificationRequest, kind: NotificationType) -> Digest | None:
         """How events of this kind are gathered, with its template pinned."""

@@ -29,6 +29,7 @@ from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
 from consumers.schedule import Schedule
 from consumers.sealed import Sealed
+from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.backlog import LagBacklog
@@ -150,6 +151,7 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
             resources.publisher,
             reporter,
             _gathering(resources, reporter),
+            SettingAside(resources.publisher, seal_keys(resources.settings)[0]),
         )
     if name == "expand":
         return _expand(resources, reporter)

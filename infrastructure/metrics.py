@@ -17,10 +17,10 @@ PROVIDER_OUT = Gauge("carillon_provider_out", "1 while a provider is left alone 
 LATE_RESULTS = Counter(
     "carillon_late_results", "Outcomes that came after their claim was lost; kept in the history", ["channel"]
 )
-MOVED_TO_BULK = Counter(
-    "carillon_moved_to_bulk",
-    "Notifications planned as bulk because their producer is over its quota",
-    ["environment", "asked"],
+MOVED_BACK = Counter(
+    "carillon_moved_back",
+    "Notifications planned at a lower priority because their producer is over its quota",
+    ["environment", "to"],
 )
 PREFERENCE_CHANGES = Counter("carillon_preference_changes", "Changes of preferences by their verdict", ["result"])
 DIGEST_EVENTS = Counter("carillon_digest_events", "Events that joined a digest, in time or late", ["when"])

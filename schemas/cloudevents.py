@@ -13,6 +13,7 @@ from schemas.base import iso
 REQUEST_TYPE = "carillon.request.v1"
 CORRELATION_ID = "x-correlation-id"
 SEAL = "x-carillon-seal"
+SET_ASIDE = "x-carillon-set-aside"
 TRACEPARENT = "traceparent"
 
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

@@ -95,10 +95,15 @@ class Plan(Record):
     def with_lines(self, lines: tuple[PlannedDelivery, ...]) -> "Plan":
         return self.model_copy(update={"lines": lines})
 
-    def as_bulk(self) -> "Plan":
-        """The same at the lowest priority, of which it says so."""
-        audience = self.audience.model_copy(update={"priority": "bulk"}) if self.audience else None
-        return self.model_copy(update={"priority": "bulk", "moved_from": self.priority, "audience": audience})
+    def moved(self, to: Priority) -> "Plan":
+        """The same at a lower priority, of which it says so."""
+        audience = self.audience.model_copy(update={"priority": to}) if self.audience else None
+        return self.model_copy(update={"priority": to, "moved_from": self.priority, "audience": audience})
+
+    @property
+    def moves(self) -> dict[str, Any]:
+        """What its producer and readers are told about that: `{"moved_to_bulk": "quota"}`."""
+        return {f"moved_to_{self.priority}": "quota"} if self.moved_from else {}
 
     @property
     def skips(self) -> tuple[PlannedDelivery, ...]:

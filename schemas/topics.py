@@ -21,8 +21,8 @@ class KafkaTopic:
 
 
 def requests(environment: str, priority: Priority = "normal") -> str:
-    """Where every entrance writes; bulk shares the normal one."""
-    return f"notifications.{environment}.requests" + (".urgent" if priority == "urgent" else "")
+    """Where every entrance writes. What a type makes urgent or bulk comes by the normal one too."""
+    return f"notifications.{environment}.requests" + ("" if priority == "normal" else f".{priority}")
 
 
 def deliveries(environment: str, channel: str, priority: Priority = "normal") -> str:
@@ -80,7 +80,7 @@ def group(environment: str, worker: str) -> str:
 def subscription(environment: str, worker: str) -> tuple[str, ...]:
     """The Kafka topics a worker's group reads."""
     if worker == "route":
-        return requests(environment), requests(environment, "urgent")
+        return tuple(requests(environment, priority) for priority in PRIORITIES)
     if worker == "expand":
         return (expand(environment),)
     if worker == "persist":
@@ -96,8 +96,7 @@ def subscription(environment: str, worker: str) -> tuple[str, ...]:
 def registry(environment: str, channels: tuple[str, ...]) -> tuple[KafkaTopic, ...]:
     """Every Kafka topic of one environment."""
     return (
-        KafkaTopic(requests(environment), "person, else request id"),
-        KafkaTopic(requests(environment, "urgent"), "person, else request id"),
+        *(KafkaTopic(requests(environment, priority), "person, else request id") for priority in PRIORITIES),
         KafkaTopic(expand(environment), "notification id # shard"),
         *(
             KafkaTopic(deliveries(environment, channel, priority), "recipient")

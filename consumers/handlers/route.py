@@ -12,6 +12,7 @@ from consumers.collapsing import Collapsing
 from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import HandingOut
 from consumers.planning import Planner, Refused
+from consumers.setting_aside import SettingAside
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
@@ -27,6 +28,10 @@ log = structlog.get_logger()
 _CROWDED_S = (1.0, 5.0)
 
 
+class _OverQuota(Exception):
+    """To be planned among what waits as bulk: nothing of it is stored yet."""
+
+
 class Route:
     def __init__(
         self,
@@ -39,6 +44,7 @@ class Route:
         publisher: Publisher,
         reporter: Reporter,
         gathering: Gathering,
+        setting_aside: SettingAside,
     ) -> None:
         self._arrivals = arrivals
         self._planner = planner
@@ -47,6 +53,7 @@ class Route:
         self._timers = timers
         self._publisher = publisher
         self._reporter = reporter
+        self._setting_aside = setting_aside
         self._handing_out = HandingOut(notifications, collapsing, publisher, reporter, gathering)
 
     async def handle(self, record: Received) -> None:
@@ -68,11 +75,17 @@ class Route:
         if arrival.request.send_at is not None and arrival.request.send_at > now:
             await self._postpone(record, arrival, arrival.request.send_at)
             return
+        if self._planner.is_over_for_now(arrival):
+            await self._setting_aside.put(record, arrival)
+            return
         try:
             notification, is_new = await self._notification(arrival, now)
         except Refused as error:
             refusal = Refusal(arrival.environment, arrival.producer, arrival.request_id, error.reason, error.errors)
             await self._refuse(record, refusal)
+            return
+        except _OverQuota:
+            await self._setting_aside.put(record, arrival)
             return
         if not is_new and await self._notifications.is_routed(arrival.environment, arrival.notification_id):
             same = notification.origin == arrival.origin
@@ -125,6 +138,9 @@ class Route:
         found = await self._notifications.get(arrival.environment, arrival.notification_id)
         digest, planned = body_hash(arrival.request), None
         if found is None:
+            plan = await self._planner.plan(arrival)
+            if plan.moved_from and plan.priority == "bulk" and not arrival.waits_as_bulk:
+                raise _OverQuota
             planned = Notification(
                 notification_id=arrival.notification_id,
                 environment=arrival.environment,
@@ -135,7 +151,7 @@ class Route:
                 accepted_at=arrival.accepted_at,
                 planned_at=now,
                 request=arrival.request,
-                plan=await self._planner.plan(arrival),
+                plan=plan,
             )
             found = await self._notifications.put_if_absent(planned)
         if found.body_hash != digest:

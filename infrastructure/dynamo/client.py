@@ -27,10 +27,12 @@ from infrastructure.dynamo.batches import Batches
 from infrastructure.dynamo.credentials import BotocoreCredentials
 from infrastructure.metrics import STORE_CALLS
 from infrastructure.settings import Settings
+from infrastructure.urgency import ReservedPlaces
 from schemas.outcomes import Unavailable
 
 Item = dict[str, Any]
 
+_CALLS_AT_ONCE = 64
 _CALL_TIMEOUT_S = 2.0
 _GIVE_UP_AFTER_S = 8.0
 
@@ -82,16 +84,18 @@ def _update_expression(
 
 
 class Dynamo:
-    """One connection pool to DynamoDB. Raises `Unavailable` when it cannot answer in time."""
+    """One connection pool to DynamoDB, some places urgent work's own. Raises `Unavailable` without an answer in time."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._batches = Batches(self.call)
+        self._places = ReservedPlaces(_CALLS_AT_ONCE)
 
     async def call(self, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         STORE_CALLS.labels(action).inc()
         try:
-            return await self._client.send_request(action=action, payload=payload)
+            async with self._places.one():
+                return await self._client.send_request(action=action, payload=payload)
         except (ConditionalCheckFailed, TransactionCanceled, ValidationException):
             raise
         except TransactionConflict as error:
@@ -251,7 +255,7 @@ class Dynamo:
 @asynccontextmanager
 async def open_dynamo(settings: Settings) -> AsyncIterator[Dynamo]:
     """The client of one process; the endpoint is AWS's own unless AWS_ENDPOINT_URL_DYNAMODB names another."""
-    connector = aiohttp.TCPConnector(limit=64)
+    connector = aiohttp.TCPConnector(limit=_CALLS_AT_ONCE)
     timeout = aiohttp.ClientTimeout(total=_CALL_TIMEOUT_S, connect=1.0)
     endpoint = URL(settings.aws_endpoint_url_dynamodb) if settings.aws_endpoint_url_dynamodb else None
     try:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from consumers.arrivals import Arrivals
@@ -24,6 +25,7 @@ from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
+from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
@@ -164,6 +166,7 @@ class Floor:
             self.publisher,
             reporter,
             self.gathering(reporter),
+            SettingAside(self.publisher, KEY),
         )
 
     def canceller(self, reporter: Reporter) -> Canceller:
@@ -222,9 +225,9 @@ class Floor:
             self.leases,
         )
 
-    @property
+    @cached_property
     def quotas(self) -> Quotas:
-        return Quotas(self.limiter, self.quota_rules)
+        return Quotas(self.limiter, self.quota_rules, clock=lambda: self.monotonic_s)
 
     @property
     def expand(self) -> Expand:

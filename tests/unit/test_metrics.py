@@ -16,7 +16,7 @@ NAMES = {
     "legacy_calls_total",
     "carillon_deliveries_total",
     "carillon_late_results_total",
-    "carillon_moved_to_bulk_total",
+    "carillon_moved_back_total",
     "carillon_preference_changes_total",
     "carillon_digest_events_total",
     "carillon_digests_closed_total",
