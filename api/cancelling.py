@@ -27,6 +27,10 @@ class Cancelling:
         self._request_id = request_id
         self._id = notification_id(environment, producer, request_id)
 
+    @property
+    def notification_id(self) -> str:
+        return self._id
+
     async def cancel(self, traceparent: str) -> tuple[bool, dict[str, Any]]:
         """Whether it was carried out in time, and the answer; raises `Problem` 503 when Kafka did not take it."""
         async with self._house.wakeups.listen(outcome_channel(self._environment, self._id)) as changed:

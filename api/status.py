@@ -12,10 +12,11 @@ from infrastructure.resources import Stores
 from schemas.cancelling import Cancellation
 from schemas.deliveries import Delivery
 from schemas.events import Position
+from schemas.fallback import comes_at, lines_for, waiting_reason
 from schemas.plan import Notification, PlannedDelivery, Unplanned
 from schemas.topics import Environment
 
-ENDED = {"SETTLED", "REJECTED", "CANCELLED"}
+ENDED = {"SETTLED", "REJECTED", "CANCELLED", "EMPTY"}
 LOOK_AGAIN_S = 1.0
 
 
@@ -48,30 +49,40 @@ def status_of(
         "producer": notification.producer,
         "type": notification.plan.type,
         "priority": notification.plan.priority,
-        "moved_to_bulk": "quota" if notification.plan.moved_from else None,
+        "moved_to_bulk": None,
+        "moved_to_normal": None,
+        **notification.plan.moves,
         "status": "DELIVERING" if is_open else "SETTLED",
         "accepted_at": notification.accepted_at,
         "cancelled_at": notification.cancelled_at,
         "counts": dict(counts),
-        "deliveries": [_delivery(line, known, states) for line in listed],
-    } | ({"audience": audience.shown()} if audience else {})
+        "deliveries": [_delivery(notification, line, known, states) for line in listed],
+        **({"audience": audience.shown()} if audience else {}),
+        **({"digest": notification.plan.told.model_dump()} if notification.plan.told else {}),
+    }
 
 
-def _delivery(line: PlannedDelivery, known: dict[str, Delivery], states: dict[str, str]) -> dict[str, Any]:
+def _delivery(
+    notification: Notification, line: PlannedDelivery, known: dict[str, Delivery], states: dict[str, str]
+) -> dict[str, Any]:
     row = known.get(line.delivery_id)
+    waits, comes = waiting_reason(notification.plan, line), None
+    if row is None and line.step and line.skipped is None:
+        comes = comes_at(notification.plan, lines_for(notification, line.recipient), line, known)
     return {
         "delivery_id": line.delivery_id,
         "recipient": line.recipient,
         "channel": line.channel,
         "state": states[line.delivery_id],
         "attempt": row.attempt if row else 0,
-        "reason": row.reason if row else line.skipped,
+        "step": line.step,
+        "reason": row.reason if row else line.skipped or waits,
         "answer": row.answer if row else None,
         "doubtful": row.doubtful if row else False,
         "provider": row.provider if row else None,
         "provider_id": row.provider_id if row else None,
         "due_at": line.due_at,
-        "next_at": row.next_at if row else None,
+        "next_at": row.next_at if row else comes,
         "updated_at": row.updated_at if row else None,
     }
 
@@ -105,11 +116,20 @@ def timeline_of(
     hidden = set() if for_operators else {"by", "note"}
     events = [{"event": "accepted", "at": notification.accepted_at, "origin": _place(notification.origin)}]
     events.append({"event": "routed", "at": notification.planned_at, "origin": _place(notification.origin)})
+    events += [_planned_step(notification, line) for line in notification.plan.to_make if line.step]
     for row in rows:
         whose = {"delivery_id": row.delivery_id, "channel": row.channel, "recipient": row.recipient}
         for step in row.history:
             events.append(whose | step.model_dump(exclude_none=True, exclude=hidden) | {"origin": _place(step.origin)})
     return sorted(events, key=lambda event: event["at"])
+
+
+def _planned_step(notification: Notification, line: PlannedDelivery) -> dict[str, Any]:
+    """A step of the fallback, known from the beginning though it may never come."""
+    step = notification.plan.fallback[line.step - 1]
+    whose = {"delivery_id": line.delivery_id, "channel": line.channel, "recipient": line.recipient}
+    waits = {"step": line.step, "after_s": step.after.total_seconds(), "unless": step.unless}
+    return whose | waits | {"event": "planned", "at": notification.planned_at, "origin": _place(notification.origin)}
 
 
 def _place(origin: str) -> dict[str, Any] | None:

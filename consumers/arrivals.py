@@ -1,5 +1,6 @@
 """From a Kafka record to a request we may act on, or to the reason why not. One parser for every entrance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
@@ -34,6 +35,8 @@ class Arrival:
     origin: str
     correlation_id: str
     traceparent: str
+    waits_as_bulk: bool = False  # it came by bulk's queue
+    set_aside: bool = False  # and was sent there by route, for its producer's quota
 
     @property
     def notification_id(self) -> str:
@@ -105,6 +108,15 @@ def _moment(timestamp_ms: int) -> datetime:
     return datetime.fromtimestamp(min(max(timestamp_ms, 0), _LATEST_MS) / 1000, UTC)
 
 
+def _accepted(timestamp_ms: int, headers: Mapping[str, str]) -> datetime:
+    """When the record came; for one that waited in a timer, when it first did. Nobody can claim to come later than that."""
+    came = _moment(timestamp_ms)
+    try:
+        return min(came, datetime.fromisoformat(headers[cloudevents.ACCEPTED_AT]))
+    except (KeyError, ValueError, TypeError):
+        return came
+
+
 @dataclass(frozen=True)
 class _Sender:
     """What the headers say; `trouble` is the reason and the detail when they alone refuse the record."""
@@ -114,6 +126,7 @@ class _Sender:
     request_id: str
     headers: dict[str, str]
     trouble: tuple[str, str] | None
+    set_aside: str = ""
 
     @property
     def correlation_id(self) -> str:
@@ -159,7 +172,8 @@ class Arrivals:
             trouble = "unknown_source", "ce_source is not among RAW_PRODUCERS"
         elif given_id and not usable_id:
             trouble = "invalid", "ce_id: 1 to 200 characters, none of them a control character"
-        return _Sender(environment, producer, usable_id or place, headers, trouble)
+        set_aside = headers.get(cloudevents.SET_ASIDE, "") if sealed else ""
+        return _Sender(environment, producer, usable_id or place, headers, trouble, set_aside)
 
     def _is_sealed(self, headers: dict[str, str], topic: str, request_id: str, producer: str, value: bytes) -> bool:
         mark = headers.get(cloudevents.SEAL, "")
@@ -176,15 +190,21 @@ def _arrived(record: Received, sender: _Sender, body: dict[str, Any]) -> Arrival
         return sender.refusal("invalid", *field_errors(error))
     if (wrong := _wrong_environment(sender, request.environment)) is not None:
         return wrong
+    timestamp_ms, origin = record.timestamp_ms, str(record.position)
+    if sender.set_aside:  # it stays what it was when it came first
+        first, _, origin = sender.set_aside.partition(" ")
+        timestamp_ms = int(first) if first.isascii() and first.isdigit() else timestamp_ms
     return Arrival(
         sender.environment,
         sender.producer,
         sender.request_id,
         request,
-        _moment(record.timestamp_ms),
-        str(record.position),
+        _accepted(timestamp_ms, sender.headers),
+        origin,
         sender.correlation_id,
         cloudevents.traceparent_of(sender.headers),
+        waits_as_bulk=topics.priority_of(record.topic) == "bulk",
+        set_aside=bool(sender.set_aside),
     )
 
 

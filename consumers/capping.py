@@ -1,7 +1,7 @@
 """Who has had enough: counted when a plan is made, and asked again by what rests until its window lets it through."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from consumers.choices import Choices
@@ -20,7 +20,7 @@ class Capping:
         self._choices = choices
         self._across_types = tuple(across_types)
 
-    async def applied(
+    async def over(
         self,
         environment: str,
         plan: Plan,
@@ -28,18 +28,17 @@ class Capping:
         of_type: Sequence[Cap],
         notification_id: str,
         at: datetime,
-    ) -> tuple[PlannedDelivery, ...]:
-        """The lines with a skip, or a mark that it has to ask again, where a cap is full.
+    ) -> dict[str, Full]:
+        """Who of those it would go to by itself has had enough, and by which cap.
 
         Counted before anything is stored, under the notification's id: planning it again counts nothing twice.
         """
         among = scopes(_name(plan), of_type, self._across_types)
         if not among or self._choices.passes(plan):
-            return tuple(lines)
-        reached = sorted({line.recipient for line in lines if line.skipped is None})
+            return {}
+        reached = sorted({line.recipient for line in lines if line.goes_by_itself})
         found = await asyncio.gather(*(self._caps.count(environment, each, among, notification_id, at) for each in reached))
-        full = {each: over for each, over in zip(reached, found, strict=True) if over is not None}
-        return tuple(_over(line, full) for line in lines)
+        return {each: full for each, full in zip(reached, found, strict=True) if full is not None}
 
     async def full(self, notification: Notification, line: PlannedDelivery, now: datetime) -> Full | None:
         """Of one that found a cap full when it was planned: counts it now, or says what it goes on waiting for."""
@@ -55,10 +54,3 @@ class Capping:
 
 def _name(plan: Plan) -> str:
     return plan.type.rsplit("@", 1)[0]
-
-
-def _over(line: PlannedDelivery, full: Mapping[str, Full]) -> PlannedDelivery:
-    over = full.get(line.recipient)
-    if over is None or line.skipped is not None:
-        return line
-    return line.model_copy(update={"skipped": over.reason} if over.cap.over == "drop" else {"capped": True})

@@ -39,6 +39,10 @@ class Choices:
         self._mandatory = frozenset(mandatory)
         self._links = links
 
+    @property
+    def mandatory(self) -> frozenset[str]:
+        return self._mandatory
+
     async def of_many(self, environment: Environment, people: Iterable[str], category: str) -> Mapping[str, Preferences]:
         """Of those who have chosen something, read consistently; nobody is asked about a mandatory category."""
         return {} if category in self._mandatory else await self._store.get_many(environment, people)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 import structlog
 
 from consumers.arrivals import Arrival
+from consumers.collapsing import Collapsing
+from consumers.gathering import Gathering
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Publisher, Received
@@ -13,16 +15,26 @@ from schemas import cloudevents, topics
 from schemas.audiences import ExpandRecord
 from schemas.deliveries import EVENT_OF, DeliveryRecord, State
 from schemas.events import Receipt, StatusEvent, Verdict
+from schemas.fallback import at_once
 from schemas.plan import Notification, PlannedDelivery
 
 log = structlog.get_logger()
 
 
 class HandingOut:
-    def __init__(self, notifications: NotificationStore, publisher: Publisher, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        notifications: NotificationStore,
+        collapsing: Collapsing,
+        publisher: Publisher,
+        reporter: Reporter,
+        gathering: Gathering,
+    ) -> None:
+        self._collapsing = collapsing
         self._notifications = notifications
         self._publisher = publisher
         self._reporter = reporter
+        self._gathering = gathering
 
     async def hand_out(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
         """Dying in between repeats the whole, which does no harm."""
@@ -31,9 +43,11 @@ class HandingOut:
         if expired:
             await self._all_ended(record, arrival, notification, "EXPIRED", "deadline_passed")
         else:
-            await asyncio.gather(*(self._deliver(arrival, line, notification) for line in plan.to_make))
+            await self._collapsing.replace_older(record, notification, plan.lines)
+            lines = at_once(plan.lines)
+            await asyncio.gather(*(self._deliver(record, arrival, line, notification) for line in lines))
         await self.tell(record, arrival, notification, now)
-        log.info("notification.routed", deliveries=0 if expired else len(plan.to_make), skipped=len(plan.skips))
+        log.info("notification.routed", deliveries=0 if expired else len(at_once(plan.lines)), skipped=len(plan.skips))
 
     async def tell(self, record: Received, arrival: Arrival, notification: Notification, now: datetime) -> None:
         """Everything but the deliveries to the people named."""
@@ -57,7 +71,7 @@ class HandingOut:
             notification_id=notification.notification_id,
             verdict=verdict,
             counts={"PLANNED": len(plan.to_make), "SKIPPED": len(plan.skips)},
-            moved_to_bulk="quota" if plan.moved_from else None,
+            **plan.moves,
             origin=record.position,
             at=datetime.now(UTC),
         )
@@ -71,8 +85,10 @@ class HandingOut:
         reports = (self._report(record, arrival, notification, now, line, state, reason) for line in lines)
         await asyncio.gather(*reports)
 
-    async def _deliver(self, arrival: Arrival, line: PlannedDelivery, notification: Notification) -> None:
-        await self._publisher.publish(handed_over(notification.record_of(line, arrival.correlation_id, arrival.traceparent)))
+    async def _deliver(self, record: Received, arrival: Arrival, line: PlannedDelivery, notification: Notification) -> None:
+        delivery = notification.record_of(line, arrival.correlation_id, arrival.traceparent)
+        if not await self._gathering.gathers(record, notification, line, delivery):
+            await self._publisher.publish(handed_over(delivery))
 
     async def expand(self, notification: Notification, correlation_id: str, traceparent: str) -> None:
         """One record for each shard of the audience; of a cancelled or expired one too: its walks say so and end at once."""

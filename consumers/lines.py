@@ -30,9 +30,10 @@ class Lines:
 
         The address is read now: it is where the person is to be reached at this moment, and what the ids do not carry.
         """
-        named = delivery.recipient in people_named(notification.request)
+        listed = delivery.recipient in people_named(notification.request)
+        is_known = delivery.channel in notification.plan.channels_of(audience)
         ids = notification.notification_id, delivery.recipient, delivery.channel, delivery.endpoint
-        if named or delivery.channel not in audience.channels or delivery.delivery_id != delivery_id(*ids):
+        if listed or not is_known or delivery.delivery_id != delivery_id(*ids):
             return None
         needs_address = delivery.channel != "in_app"
         people = (delivery.recipient,)

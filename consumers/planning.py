@@ -11,7 +11,9 @@ from consumers.clocks import Clocks
 from consumers.quotas import Quotas
 from infrastructure.dynamo.contacts import ContactStore
 from schemas.audiences import audience_of
-from schemas.catalogue import Catalogue, Unresolved
+from schemas.catalogue import Catalogue, UnknownName, Unresolved
+from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
+from schemas.digest_terms import Digest
 from schemas.events import FieldError
 from schemas.outcomes import Policy
 from schemas.plan import (
@@ -25,8 +27,9 @@ from schemas.plan import (
     people_named,
     recipients_of,
 )
-from schemas.requests import Channel
+from schemas.requests import Channel, NotificationRequest
 from schemas.schedules import first_moment
+from schemas.types import NotificationType
 
 
 class Refused(ValueError):
@@ -67,10 +70,10 @@ class Planner:
         except Unresolved as error:
             raise Refused(error.reason, error.pointer, error.detail) from error
         environment, people = arrival.environment, people_named(request)
-        channels, category = request.channels or kind.channels, request.category or kind.category
-        shards = await self._contacts.shards(environment)
+        channels, category = kind.all_channels_for(request), request.category or kind.category
+        shards, digest = await self._contacts.shards(environment), self._digest(request, kind)
         cutoff = max(arrival.accepted_at, first_moment(request.send_at or arrival.accepted_at))
-        audience = audience_of(request, kind, cutoff, shards, self._policies)
+        audience = audience_of(request, kind, cutoff, shards, self._policies, digest)
         contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
             self._known(environment, people, channels), self._choices.of_many(environment, people, category)
         )
@@ -82,12 +85,33 @@ class Planner:
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
         lines = self._choices.narrowed(request, plan, plan.lines, chosen, datetime.now(UTC))
-        lines = await self._capping.applied(
-            environment, plan, lines, kind.caps, arrival.notification_id, arrival.accepted_at
-        )
-        lines = await self._clocks.all_timed(environment, lines, request.send_at)
-        plan = plan.with_lines(lines)
-        return await self._quotas.applied(environment, arrival.producer, plan)
+        lines = gathered(plan, lines, plan.priority, digest, chosen, self._choices.mandatory)
+        full = await self._capping.over(environment, plan, lines, kind.caps, arrival.notification_id, arrival.accepted_at)
+        lines = over_cap(plan, lines, plan.priority, full, digest, self._choices.mandatory)
+        plan = plan.with_lines(await self._clocks.all_timed(environment, lines, request.send_at))
+        return await self._quotas.applied(arrival, plan)
+
+    def is_over_for_now(self, arrival: Arrival) -> bool:
+        """Whether it can go on to bulk's queue at once, unplanned: a busy producer's flood costs the others a look."""
+        request = arrival.request
+        try:
+            kind, _ = self._catalogue.resolve(request)
+        except Unresolved:
+            return False
+        asked, category = request.priority or kind.priority, request.category or kind.category
+        return asked == "normal" and not arrival.waits_as_bulk and self._quotas.is_over_for_now(arrival, category)
+
+    def _digest(self, request: NotificationRequest, kind: NotificationType) -> Digest | None:
+        """How events of this kind are gathered, with its template pinned."""
+        try:
+            digest = agreed(request, kind)
+            if digest is None or digest.template is None:
+                return digest
+            return digest.model_copy(update={"template": self._catalogue.template(digest.template).pinned})
+        except CannotGather as error:
+            raise Refused("invalid", error.pointer, str(error)) from error
+        except UnknownName as error:
+            raise Refused("unknown_template", "/digest/template", str(error)) from error
 
     async def page(self, notification: Notification, people: Sequence[str]) -> tuple[PlannedDelivery, ...]:
         """The lines of some of the people of the plan's audience, by the same rules, as things stand now."""
@@ -95,14 +119,18 @@ class Planner:
         if audience is None:
             return ()
         plan, request = notification.plan, notification.request
+        channels = plan.channels_of(audience)
         contacts, chosen = await asyncio.gather(
-            self._known(environment, people, audience.channels), self._choices.of_many(environment, people, plan.category)
+            self._known(environment, people, channels),
+            self._choices.of_many(environment, people, plan.category),
         )
         lines = audience_lines(notification, people, contacts)
         lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))
-        return await self._capping.applied(
+        lines = gathered(plan, lines, audience.priority, audience.digest, chosen, self._choices.mandatory)
+        full = await self._capping.over(
             environment, plan, lines, audience.caps, notification.notification_id, audience.cutoff
         )
+        return over_cap(plan, lines, audience.priority, full, audience.digest, self._choices.mandatory)
 
     async def _known(self, environment: str, people: Sequence[str], channels: Sequence[Channel]) -> dict[str, Contact]:
         """Their contacts, where a channel needs an address."""

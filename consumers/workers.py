@@ -10,11 +10,16 @@ from consumers.cancelling import Canceller
 from consumers.capping import Capping
 from consumers.choices import Choices, Links
 from consumers.clocks import Clocks
+from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
+from consumers.following import Following
+from consumers.gathering import Gathering
+from consumers.handing_out import HandingOut
 from consumers.handlers.bridge import Bridge
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.digest import CloseDigests
 from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.preferences import ApplyPreferences
@@ -29,6 +34,8 @@ from consumers.rescheduling import Rescheduler
 from consumers.schedule import Schedule
 from consumers.schedules import Schedules
 from consumers.sealed import Sealed
+from consumers.setting_aside import SettingAside
+from consumers.taking_out import TakingOut
 from consumers.waits import Waits
 from consumers.waking import Waking
 from infrastructure.channels import Providers, open_providers
@@ -69,7 +76,16 @@ class Named:
     worker: Worker
 
 
-NAMES = ("route", "expand", *(f"deliver.{channel}" for channel in CHANNELS), "persist", "preferences", "schedule", "bridge")
+NAMES = (
+    "route",
+    "expand",
+    *(f"deliver.{channel}" for channel in CHANNELS),
+    "persist",
+    "preferences",
+    "digest",
+    "schedule",
+    "bridge",
+)
 
 
 def workers_of(name: str, resources: Resources) -> list[Named]:
@@ -132,19 +148,20 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
         arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
-        planner = _planner(resources)
-        canceller = Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
         schedules = Schedules(stores.notifications, stores.schedules, stores.timers)
         return Route(
             arrivals,
             stores.notifications,
-            planner,
-            canceller,
+            _planner(resources),
+            _canceller(resources, reporter),
             schedules,
             _rescheduler(resources, schedules, reporter),
+            _collapsing(resources, reporter),
             stores.timers,
             resources.publisher,
             reporter,
+            _gathering(resources, reporter),
+            SettingAside(resources.publisher, seal_keys(resources.settings)[0]),
         )
     if name == "expand":
         return _expand(resources, reporter)
@@ -161,12 +178,45 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
     if name == "preferences":
         waking = Waking(stores.notifications, stores.deliveries, stores.timers)
         return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher, stores.timers, waking)
+        return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
+    if name == "digest":
+        return CloseDigests(
+            stores.digests,
+            stores.notifications,
+            stores.timers,
+            _choices(resources),
+            HandingOut(
+                stores.notifications,
+                _collapsing(resources, reporter),
+                resources.publisher,
+                reporter,
+                _gathering(resources, reporter),
+            ),
+            resources.publisher,
+            reporter,
+        )
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
+
+
+def _canceller(resources: Resources, reporter: Reporter) -> Canceller:
+    stores = resources.stores
+    taking_out = TakingOut(stores.digests, stores.deliveries)
+    return Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter, taking_out)
+
+
+def _gathering(resources: Resources, reporter: Reporter) -> Gathering:
+    stores = resources.stores
+    return Gathering(stores.digests, stores.notifications, stores.deliveries, stores.timers, resources.catalogue, reporter)
 
 
 def _choices(resources: Resources) -> Choices:
     settings = resources.settings
     return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
+
+
+def _collapsing(resources: Resources, reporter: Reporter) -> Collapsing:
+    stores = resources.stores
+    return Collapsing(stores.pointers, stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
 
 
 def _planner(resources: Resources) -> Planner:
@@ -220,7 +270,9 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
         stores.deliveries,
         stores.timers,
         _planner(resources),
-        Canceller(stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter),
+        _canceller(resources, reporter),
+        _gathering(resources, reporter),
+        _collapsing(resources, reporter),
         resources.publisher,
         reporter,
         LagBacklog(lambda: open_lag_reader(parameters)),
@@ -232,6 +284,7 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
 def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher: Dispatcher) -> Deliver:
     settings, stores = resources.settings, resources.stores
     longest = timedelta(seconds=settings.delivery_deadline_s)
+    following = Following(stores.timers, stores.deliveries, stores.inbox, stores.pointers)
     if channel == "in_app":
         return DeliverInApp(
             stores.notifications,
@@ -242,6 +295,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             Lines(stores.contacts),
             _choices(resources),
             _waits(resources),
+            following,
             Holding(stores.deliveries, stores.timers),
             stores.inbox,
             resources.announcer,
@@ -256,6 +310,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         Lines(stores.contacts),
         _choices(resources),
         _waits(resources),
+        following,
         dispatcher,
         stores.deliveries,
         stores.timers,

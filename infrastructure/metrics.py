@@ -17,12 +17,14 @@ PROVIDER_OUT = Gauge("carillon_provider_out", "1 while a provider is left alone 
 LATE_RESULTS = Counter(
     "carillon_late_results", "Outcomes that came after their claim was lost; kept in the history", ["channel"]
 )
-MOVED_TO_BULK = Counter(
-    "carillon_moved_to_bulk",
-    "Notifications planned as bulk because their producer is over its quota",
-    ["environment", "asked"],
+MOVED_BACK = Counter(
+    "carillon_moved_back",
+    "Notifications planned at a lower priority because their producer is over its quota",
+    ["environment", "to"],
 )
 PREFERENCE_CHANGES = Counter("carillon_preference_changes", "Changes of preferences by their verdict", ["result"])
+DIGEST_EVENTS = Counter("carillon_digest_events", "Events that joined a digest, in time or late", ["when"])
+DIGESTS_CLOSED = Counter("carillon_digests_closed", "Windows closed, sent or empty", ["result"])
 GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])
 STORE_CALLS = Counter("carillon_store_calls", "Calls to DynamoDB", ["action"])
 STORE_ITEMS = Counter("carillon_store_items", "Items read from and written to DynamoDB in batches", ["action"])

@@ -13,10 +13,12 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.timers import TimerStore
@@ -45,7 +47,9 @@ class Stores:
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
+    digests: DigestStore
     expansions: ExpansionStore
+    pointers: PointerStore
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
@@ -61,7 +65,9 @@ class Stores:
             TroubleStore(dynamo),
             QuarantineMarks(dynamo),
             ApiKeyStore(dynamo),
+            DigestStore(dynamo),
             ExpansionStore(dynamo),
+            PointerStore(dynamo),
         )
 
 
@@ -102,7 +108,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             catalogue=catalogue,
             stores=Stores.on(dynamo, settings.audience_shards),
             publisher=publisher,
-            entrance=Entrance(publisher, seal_keys(settings)[0]),
+            entrance=Entrance(publisher, seal_keys(settings)[0], catalogue),
             redis=redis,
             announcer=Announcer(redis),
             http=http,

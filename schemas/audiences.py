@@ -11,6 +11,7 @@ from pydantic import Field
 from schemas.base import Record, UtcDatetime
 from schemas.caps import Cap
 from schemas.deliveries import State
+from schemas.digest_terms import Digest
 from schemas.outcomes import Policy
 from schemas.requests import Channel, EveryoneTarget, NotificationRequest, TopicTarget
 from schemas.topics import Environment, Priority
@@ -37,6 +38,11 @@ class Audience(Record):
     priority: Priority = "bulk"
     policies: dict[Channel, Policy] = Field(default_factory=dict)
     caps: tuple[Cap, ...] = ()
+    digest: Digest | None = None
+
+    @property
+    def may_gather(self) -> bool:
+        return self.digest is not None or any(cap.over == "digest" for cap in self.caps)
 
 
 class ExpandRecord(Record):
@@ -120,6 +126,7 @@ def audience_of(
     cutoff: datetime,
     shards: int,
     policies: Mapping[Channel, Policy],
+    digest: Digest | None = None,
 ) -> Audience | None:
     """None when the request names people only. Its priority holds for those; an audience is bulk, or what its type says."""
     topics = topics_named(request)
@@ -129,10 +136,11 @@ def audience_of(
         topics=topics,
         cutoff=cutoff,
         shards=shards,
-        channels=request.channels or kind.channels,
+        channels=kind.channels_for(request),
         priority=kind.priority if "priority" in kind.model_fields_set else "bulk",
         policies={**policies, **kind.policy},
         caps=kind.caps,
+        digest=digest,
     )
 
 

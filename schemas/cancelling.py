@@ -5,13 +5,14 @@ from typing import Literal
 from schemas.base import Record, UtcDatetime
 from schemas.deliveries import Delivery, State
 
-Answer = Literal["stopped", "under_way", "sent", "recalled", "ended"]
+Answer = Literal["stopped", "under_way", "sent", "recalled", "ended", "digested"]
 
 
 class CancelledDelivery(Record):
     """stopped: nothing was sent and nothing will be. under_way: an attempt runs since `at`, none follows. sent: at `at`.
 
-    recalled: taken back out of the inbox. ended: it had ended as `state` before. `doubtful`: an attempt before the
+    recalled: taken back out of the inbox. ended: it had ended as `state` before. digested: it is in a digest that was closed
+    before and goes out; when that one has been sent the answer is sent, at its time. `doubtful`: an attempt before the
     cancellation may have reached the provider without our hearing of it.
     """
 
@@ -31,7 +32,7 @@ class Cancellation(Record):
     deliveries: tuple[CancelledDelivery, ...] | None = None
 
 
-_ANSWERS: dict[State, Answer] = {"CANCELLED": "stopped", "IN_FLIGHT": "under_way", "SENT": "sent"}
+_ANSWERS: dict[State, Answer] = {"CANCELLED": "stopped", "IN_FLIGHT": "under_way", "SENT": "sent", "DIGESTED": "digested"}
 
 
 def answer_of(row: Delivery) -> CancelledDelivery:

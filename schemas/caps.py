@@ -16,12 +16,12 @@ ACROSS_TYPES = "person"
 
 
 class Cap(Value):
-    """At most `max` notifications per person in any `window`. The next one is dropped, or rests until the window lets it
-    through; either says so."""
+    """At most `max` notifications per person in any `window`. The next one is dropped, rests until the window lets it
+    through, or is gathered into a digest; it says so."""
 
     max: Annotated[int, Field(ge=1, le=1000)]
     window: Duration
-    over: Literal["drop", "hold"] = "drop"
+    over: Literal["drop", "hold", "digest"] = "drop"
 
 
 class Counted(Record):

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from schemas.fallback import flaw_in
 from schemas.requests import NotificationRequest
+from schemas.topics import Priority
 from schemas.types import PLAIN, NotificationType, Template
 
 Versioned = TypeVar("Versioned", NotificationType, Template)
@@ -29,11 +31,14 @@ class Catalogue:
 
     @classmethod
     def of(cls, types: Iterable[NotificationType], templates: Iterable[Template]) -> "Catalogue":
-        """Refuses two entries of one name and version, and types whose template does not exist."""
+        """Refuses two entries of one name and version, a template that does not exist, a fallback that cannot follow."""
         catalogue = cls(_by_name(types), _by_name(templates))
         for kind in catalogue.types.values():
-            if kind.template is not None:
-                catalogue.template(kind.template)
+            for name in (kind.template, kind.digest.template if kind.digest else None):
+                if name is not None:
+                    catalogue.template(name)
+            if flaw := flaw_in(kind.fallback, kind.channels):
+                raise ValueError(f"type {kind.name}, {flaw[0]}: {flaw[1]}")
         return catalogue
 
     def type(self, name: str | None) -> NotificationType:
@@ -48,7 +53,18 @@ class Catalogue:
             kind = self.type(request.type)
         except UnknownName as error:
             raise Unresolved("unknown_type", "/type", str(error)) from error
+        if flaw := flaw_in(kind.steps_for(request), kind.channels_for(request)):
+            raise Unresolved("impossible_fallback", *flaw)
         return kind, self._pinned_template(request, kind)
+
+    def priority(self, request: NotificationRequest) -> Priority:
+        """What the request asks for, else its type; normal for what will be refused."""
+        if request.priority is not None:
+            return request.priority
+        try:
+            return self.type(request.type).priority
+        except UnknownName:
+            return "normal"
 
     def _pinned_template(self, request: NotificationRequest, kind: NotificationType) -> str | None:
         """A message of the request's own comes before the type's template."""
@@ -60,6 +76,9 @@ class Catalogue:
             return self.template(wanted).pinned if wanted else None
         except UnknownName as error:
             raise Unresolved("unknown_template", "/template", str(error)) from error
+
+
+NO_TYPES = Catalogue({}, {})
 
 
 def _by_name(entries: Iterable[Versioned]) -> dict[str, Versioned]:

@@ -7,7 +7,7 @@ from schemas.base import Record, UtcDatetime
 from schemas.ids import shard_of
 from schemas.topics import Environment, Priority
 
-State = Literal["PENDING", "IN_FLIGHT", "RETRY", "SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"]
+State = Literal["PENDING", "IN_FLIGHT", "RETRY", "SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN", "DIGESTED"]
 StatusName = Literal[
     "routed",
     "scheduled",
@@ -22,9 +22,11 @@ StatusName = Literal[
     "redriven",
     "released",
     "late",
+    "digested",
 ]
-ENDED: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN"})
-"""Nothing more is tried by itself. UNKNOWN is settled by what the provider tells later, or by a person."""
+ENDED: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN", "DIGESTED"})
+"""Nothing more is tried by itself. UNKNOWN is settled by what the provider tells later, or by a person; DIGESTED is in a
+digest, which is a notification with a delivery of its own."""
 
 
 HOLDS = frozenset({"quiet_hours", "scheduled", "capped"})
@@ -78,6 +80,9 @@ class Step(Record):
     note: str | None = None
 
 
+WITHDRAWN = 1000
+"""Version of the ledger row of an inbox item that was taken back: above any that storing and redriving it could reach."""
+
 EVENT_OF: dict[State, StatusName] = {
     "SENT": "sent",
     "FAILED": "failed",
@@ -87,6 +92,7 @@ EVENT_OF: dict[State, StatusName] = {
     "SKIPPED": "skipped",
     "UNKNOWN": "unknown",
     "PENDING": "redriven",
+    "DIGESTED": "digested",
 }
 
 
@@ -108,6 +114,7 @@ class Delivery(Record):
     turn: int = 0
     version: int = 0
     claim_token: str | None = None
+    claimed_at: UtcDatetime | None = None
     doubtful: bool = False
     released: bool = False
     capped: bool = False

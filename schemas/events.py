@@ -105,7 +105,8 @@ Verdict = Literal["accepted", "rejected", "duplicate", "final"]
 
 
 class Receipt(Record):
-    """Our answer to a producer. `moved_to_bulk`: it goes, at the lowest priority, because its producer is over its quota.
+    """Our answer to a producer. `moved_to_bulk`: it goes, at a lower priority, because its producer is over its quota;
+    `moved_to_normal`: the same of an urgent one.
 
     A `final` one may be followed by another with a higher `revision`, when what had ended changes once more.
     """
@@ -118,5 +119,6 @@ class Receipt(Record):
     counts: dict[str, int] = Field(default_factory=dict)
     errors: tuple[FieldError, ...] = ()
     moved_to_bulk: Literal["quota"] | None = None
+    moved_to_normal: Literal["quota"] | None = None
     origin: Position | None = None
     at: UtcDatetime

@@ -23,6 +23,16 @@ def delivery_id(notification: str, recipient: str, channel: str, endpoint: str) 
     return "dlv_" + _digest(notification, recipient, channel, endpoint)
 
 
+def series_id(*parts: str) -> str:
+    """Of the digests that follow one another: everything that decides whether, where and as what they go."""
+    return "ser_" + _digest("digest", *parts)
+
+
+def window_id(series: str, opened_at: str) -> str:
+    """Of one digest, which is a notification. Two parts where a request's has three: no request can have this id."""
+    return "ntf_" + _digest(series, opened_at)
+
+
 def new_request_id() -> str:
     """A time-ordered id (UUIDv7, RFC 9562 section 5.7) for callers who brought none."""
     return str(uuid_utils.uuid7())

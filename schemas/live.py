@@ -23,6 +23,7 @@ class InboxItem(Record):
     created_at: UtcDatetime
     seen_at: UtcDatetime | None = None
     read_at: UtcDatetime | None = None
+    clicked_at: UtcDatetime | None = None
 
 
 class NotificationFrame(Record):

@@ -8,15 +8,16 @@ from typing import Any, Literal
 from schemas.audiences import Audience, ledger_shards
 from schemas.base import Record, UtcDatetime
 from schemas.deliveries import DeliveryRecord, deadline
+from schemas.digest_terms import Terms
 from schemas.durations import Duration
 from schemas.events import FieldError
 from schemas.ids import delivery_id, endpoint_of, shard_of
 from schemas.outcomes import Policy
 from schemas.preferences import About
-from schemas.requests import Channel, EmailTarget, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
+from schemas.requests import Channel, EmailTarget, FallbackStep, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
 from schemas.schedules import SendAt, is_wall_clock, last_moment
 from schemas.topics import Environment, Priority
-from schemas.types import NotificationType
+from schemas.types import NotificationType, in_turn
 
 MAX_PLANNED = 500
 
@@ -39,10 +40,25 @@ class PlannedDelivery(Record):
     chosen: int = 0  # the version of the person's preferences that was consulted
     due_at: UtcDatetime | None = None  # when it was asked for, on this person's clock
     capped: bool = False  # a cap was full: it has to ask again before it goes out
+    step: int = 0  # 0: the first channels; n: the n-th step of the fallback
+    digest: Terms | None = None  # gathered into a window instead of being sent by itself
+
+    @property
+    def goes_by_itself(self) -> bool:
+        return self.skipped is None and self.digest is None
 
     def shard(self, shards: int) -> int:
         """Which of the plan's ledger shards holds its row."""
         return shard_of(self.recipient, shards)
+
+
+class Told(Record):
+    """What a digest tells about: how many events, and the ids of those it shows."""
+
+    count: int
+    more: int = 0
+    late: int = 0
+    notifications: tuple[str, ...] = ()
 
 
 class Plan(Record):
@@ -56,6 +72,8 @@ class Plan(Record):
     moved_from: Priority | None = None  # what was asked for, where the producer is over its quota
     expires_at: UtcDatetime | None = None
     expires_after: Duration | None = None  # of a time on each person's clock: after it was due there
+    told: Told | None = None  # of a digest
+    fallback: tuple[FallbackStep, ...] = ()
     audience: Audience | None = None
     shards: int = 1
 
@@ -67,13 +85,26 @@ class Plan(Record):
     def to_make(self) -> tuple[PlannedDelivery, ...]:
         return tuple(line for line in self.lines if line.skipped is None)
 
+    def waits_before(self, line: PlannedDelivery) -> timedelta:
+        """How long a line waits for its turn, when every step before it settles at once."""
+        return sum((step.after for step in self.fallback[: line.step]), timedelta(0))
+
+    def channels_of(self, audience: Audience) -> tuple[Channel, ...]:
+        """Every channel somebody of its audience may be reached on, sooner or later."""
+        return tuple(channel for _, channel in in_turn(audience.channels, self.fallback))
+
     def with_lines(self, lines: tuple[PlannedDelivery, ...]) -> "Plan":
         return self.model_copy(update={"lines": lines})
 
-    def as_bulk(self) -> "Plan":
-        """The same at the lowest priority, of which it says so."""
-        audience = self.audience.model_copy(update={"priority": "bulk"}) if self.audience else None
-        return self.model_copy(update={"priority": "bulk", "moved_from": self.priority, "audience": audience})
+    def moved(self, to: Priority) -> "Plan":
+        """The same at a lower priority, of which it says so."""
+        audience = self.audience.model_copy(update={"priority": to}) if self.audience else None
+        return self.model_copy(update={"priority": to, "moved_from": self.priority, "audience": audience})
+
+    @property
+    def moves(self) -> dict[str, Any]:
+        """What its producer and readers are told about that: `{"moved_to_bulk": "quota"}`."""
+        return {f"moved_to_{self.priority}": "quota"} if self.moved_from else {}
 
     @property
     def skips(self) -> tuple[PlannedDelivery, ...]:
@@ -129,9 +160,9 @@ class Notification(Record):
 
 
 class Unplanned(Record):
-    """What is known of an accepted request that has no plan: it waits for its time, or it was refused and why."""
+    """What is known of what has no plan: a request waits for its time, or was refused and why; a digest had no events."""
 
-    status: Literal["SCHEDULED", "REJECTED"]
+    status: Literal["SCHEDULED", "REJECTED", "EMPTY"]
     producer: str
     request_id: str
     at: UtcDatetime
@@ -204,12 +235,14 @@ def _person(user: str, given: str | None, contact: Contact | None) -> Recipient:
     return Recipient(user, user, contact.email if contact else None, "primary")
 
 
-def channels_for(recipient: Recipient, request: NotificationRequest, kind: NotificationType) -> Sequence[Channel]:
-    """A person gets the request's channels, else the type's; a bare address is its own channel."""
+def channels_for(
+    recipient: Recipient, request: NotificationRequest, kind: NotificationType
+) -> Sequence[tuple[int, Channel]]:
+    """Each with its step. A person gets the request's channels, else the type's; a bare address is its own channel."""
     if recipient.person is not None:
-        return request.channels or kind.channels
+        return in_turn(kind.channels_for(request), kind.steps_for(request))
     own: Channel = "slack" if recipient.slack else "email"
-    return (own,)
+    return ((0, own),)
 
 
 def make_plan(
@@ -225,9 +258,9 @@ def make_plan(
     """Every delivery of a notification, or its skip with the reason; `policies` are the deployment's, per channel."""
     agreed: dict[Channel, Policy] = {**policies, **kind.policy}
     lines = [
-        _line(notification, recipient, channel, request, agreed.get(channel, "at_least_once"))
+        _line(notification, recipient, channel, request, agreed.get(channel, "at_least_once"), step)
         for recipient in recipients
-        for channel in channels_for(recipient, request, kind)
+        for step, channel in channels_for(recipient, request, kind)
     ]
     if len(lines) > MAX_PLANNED:
         raise TooManyDeliveries(f"{len(lines)} deliveries planned; one request may have {MAX_PLANNED}")
@@ -245,6 +278,7 @@ def make_plan(
         priority=request.priority or kind.priority,
         expires_at=expires_at,
         expires_after=expires_after,
+        fallback=kind.steps_for(request),
         audience=audience,
         shards=ledger_shards(audience),
     )
@@ -264,9 +298,10 @@ def audience_lines(
             channel,
             notification.request,
             audience.policies.get(channel, "at_least_once"),
+            step,
         )
         for person in people
-        for channel in audience.channels
+        for step, channel in in_turn(audience.channels, notification.plan.fallback)
     )
 
 
@@ -280,10 +315,10 @@ def line_of(notification: Notification, delivery: str, recipient: str) -> Planne
 
 
 def _line(
-    notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy
+    notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy, step: int
 ) -> PlannedDelivery:
     skipped, endpoint = recipient.unreachable_on(channel), recipient.endpoint_on(channel)
-    if request.channels is not None and channel not in request.channels:
+    if step == 0 and request.channels is not None and channel not in request.channels:
         skipped = "channel_not_asked_for"
     return PlannedDelivery(
         delivery_id=delivery_id(notification, recipient.key, channel, endpoint),
@@ -293,6 +328,7 @@ def _line(
         address=recipient.address_on(channel),
         policy=policy,
         skipped=skipped,
+        step=step,
         bare=recipient.person is None,
     )
 

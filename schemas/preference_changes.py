@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.base import Record, UtcDatetime
+from schemas.digest_terms import ChoiceLevel, DigestChoice
+from schemas.durations import Duration
 from schemas.preferences import EVERY_CHANNEL, Choice, Level, Preferences
 from schemas.quiet_hours import QuietHours
 from schemas.topics import Environment
@@ -23,6 +25,15 @@ class Setting(Record):
     enabled: bool | None
 
 
+class DigestSetting(Record):
+    """How often, on one level; with `every` null the choice is taken away."""
+
+    level: ChoiceLevel
+    name: str = ""
+    channel: str = EVERY_CHANNEL
+    every: Duration | Literal["instant"] | None
+
+
 class Change(Record):
     """What a person changes; what is not said stays as it is. With `replace` everything not said is cleared."""
 
@@ -30,6 +41,7 @@ class Change(Record):
     muted_until: UtcDatetime | None = None
     quiet_hours: QuietHours | None = None
     zone: str | None = None
+    digests: tuple[DigestSetting, ...] = ()
     replace: bool = False
 
     @property
@@ -48,8 +60,21 @@ def changed(chosen: Preferences, change: Change) -> Preferences:
         if each.enabled is not None:
             places[place] = Choice(level=each.level, name=each.name, channel=each.channel, enabled=each.enabled)
     said = change.model_fields_set & {"muted_until", "quiet_hours", "zone"}
-    after = start.model_copy(update={"choices": _in_order(places.values())} | {name: getattr(change, name) for name in said})
+    after = start.model_copy(
+        update={"choices": _in_order(places.values()), "digests": _digests_after(start.digests, change.digests)}
+        | {name: getattr(change, name) for name in said}
+    )
     return after if after == chosen else after.model_copy(update={"version": chosen.version + 1})
+
+
+def _digests_after(chosen: tuple[DigestChoice, ...], settings: tuple[DigestSetting, ...]) -> tuple[DigestChoice, ...]:
+    places = {choice.place: choice for choice in chosen}
+    for each in settings:
+        places.pop((each.level, each.name, each.channel), None)
+        if each.every is not None:
+            choice = DigestChoice(level=each.level, name=each.name, channel=each.channel, every=each.every)
+            places[choice.place] = choice
+    return tuple(sorted(places.values(), key=lambda choice: choice.place))
 
 
 def _in_order(choices: Iterable[Choice]) -> tuple[Choice, ...]:
@@ -80,6 +105,6 @@ def judge(command: PreferenceCommand, chosen: Preferences) -> tuple[Verdict, Pre
     after = changed(chosen, command.change)
     if command.expected is not None and command.expected != chosen.version:
         return Verdict(result="version_mismatch", version=chosen.version, at=command.at), chosen
-    if len(after.choices) > MAX_CHOICES:
+    if len(after.choices) + len(after.digests) > MAX_CHOICES:
         return Verdict(result="too_many_choices", version=chosen.version, at=command.at), chosen
     return Verdict(result="applied", version=after.version, at=command.at), after

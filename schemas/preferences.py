@@ -8,6 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.base import Record, UtcDatetime
+from schemas.digest_terms import DigestChoice
 from schemas.quiet_hours import SPREAD_S, QuietHours, released_at
 
 Level = Literal["global", "category", "topic", "type"]
@@ -38,6 +39,7 @@ class Preferences(Record):
     muted_until: UtcDatetime | None = None
     quiet_hours: QuietHours | None = None
     zone: str | None = None
+    digests: tuple[DigestChoice, ...] = ()
 
     @property
     def zone_name(self) -> str | None:

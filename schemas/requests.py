@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,6 +16,8 @@ from pydantic import (
 )
 
 from schemas.base import UtcDatetime, Value
+from schemas.digest_terms import DigestOrNot
+from schemas.durations import Duration
 from schemas.schedules import SendAt
 from schemas.topics import Environment, Priority
 
@@ -29,6 +32,7 @@ MAX_INTEGER = 2**53 - 1  # what every JSON implementation reads alike (RFC 7493 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f\x7f#]+$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
 RequestId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+CollapseKey = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Channel = Literal["in_app", "email", "slack"]
 CHANNELS: tuple[Channel, ...] = ("in_app", "email", "slack")
 
@@ -95,6 +99,19 @@ class Message(Value):
         return self
 
 
+Unless = Literal["seen", "read", "clicked"]
+MAX_STEPS = 4
+LONGEST_AFTER = timedelta(days=7)
+
+
+class FallbackStep(Value):
+    """Further channels for whoever has not seen, read or clicked the inbox item that long after the step before."""
+
+    after: Annotated[Duration, Field(gt=timedelta(0), le=LONGEST_AFTER)]
+    unless: Unless = "seen"
+    channels: tuple[Channel, ...] = Field(min_length=1, max_length=len(CHANNELS))
+
+
 def _message_from_text(value: Any) -> Any:
     return {"body": value} if isinstance(value, str) else value
 
@@ -131,9 +148,12 @@ class NotificationRequest(Value):
     variables: dict[str, JsonValue] = Field(default_factory=dict)
     category: Slug | None = None
     channels: tuple[Channel, ...] | None = Field(default=None, min_length=1, max_length=len(CHANNELS))
+    collapse_key: CollapseKey | None = None
+    fallback: tuple[FallbackStep, ...] | None = Field(default=None, max_length=MAX_STEPS)
     priority: Priority | None = None
     send_at: SendAt | None = None
     expires_at: UtcDatetime | None = None
+    digest: DigestOrNot = Field(default=None, exclude_if=lambda said: said is None)  # null is a word: it must not appear
     request_id: RequestId | None = None
     environment: Environment | None = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)

@@ -59,6 +59,11 @@ def turn_timer(delivery: DeliveryRecord, due_at: datetime) -> Timer:
     return delivery_timer(delivery, f"turn#{delivery.delivery_id}#{delivery.turn}", due_at)
 
 
+def step_timer(delivery: DeliveryRecord, due_at: datetime) -> Timer:
+    """The one that begins a step of the fallback, whichever delivery of the step before it puts it."""
+    return delivery_timer(delivery, f"step#{delivery.delivery_id}", due_at)
+
+
 def up_to(now: datetime) -> str:
     """The greatest sort key that is due at `now`."""
     return f"{iso(now)}$"

@@ -21,8 +21,8 @@ class KafkaTopic:
 
 
 def requests(environment: str, priority: Priority = "normal") -> str:
-    """Where every entrance writes; bulk shares the normal one."""
-    return f"notifications.{environment}.requests" + (".urgent" if priority == "urgent" else "")
+    """Where every entrance writes. What a type makes urgent or bulk comes by the normal one too."""
+    return f"notifications.{environment}.requests" + ("" if priority == "normal" else f".{priority}")
 
 
 def deliveries(environment: str, channel: str, priority: Priority = "normal") -> str:
@@ -43,6 +43,11 @@ def status(environment: str) -> str:
 def preferences(environment: str) -> str:
     """Commands: what people change. The preferences themselves are in the store alone."""
     return f"notifications.{environment}.preferences"
+
+
+def digests(environment: str) -> str:
+    """Windows whose time has come."""
+    return f"notifications.{environment}.digests"
 
 
 def receipts(environment: str) -> str:
@@ -75,13 +80,15 @@ def group(environment: str, worker: str) -> str:
 def subscription(environment: str, worker: str) -> tuple[str, ...]:
     """The Kafka topics a worker's group reads."""
     if worker == "route":
-        return requests(environment), requests(environment, "urgent")
+        return tuple(requests(environment, priority) for priority in PRIORITIES)
     if worker == "expand":
         return (expand(environment),)
     if worker == "persist":
         return (status(environment),)
     if worker == "preferences":
         return (preferences(environment),)
+    if worker == "digest":
+        return (digests(environment),)
     channel = worker.removeprefix("deliver.")
     return tuple(deliveries(environment, channel, priority) for priority in PRIORITIES)
 
@@ -89,8 +96,7 @@ def subscription(environment: str, worker: str) -> tuple[str, ...]:
 def registry(environment: str, channels: tuple[str, ...]) -> tuple[KafkaTopic, ...]:
     """Every Kafka topic of one environment."""
     return (
-        KafkaTopic(requests(environment), "person, else request id"),
-        KafkaTopic(requests(environment, "urgent"), "person, else request id"),
+        *(KafkaTopic(requests(environment, priority), "person, else request id") for priority in PRIORITIES),
         KafkaTopic(expand(environment), "notification id # shard"),
         *(
             KafkaTopic(deliveries(environment, channel, priority), "recipient")
@@ -99,6 +105,7 @@ def registry(environment: str, channels: tuple[str, ...]) -> tuple[KafkaTopic, .
         ),
         KafkaTopic(status(environment), "delivery id"),
         KafkaTopic(preferences(environment), "person"),
+        KafkaTopic(digests(environment), "window id"),
         KafkaTopic(receipts(environment), "request id"),
         # a refused record travels with its bytes and its reason, so it may be larger than it was
         KafkaTopic(quarantine(environment), "as it came", max_message_bytes=4 * 1_048_576),

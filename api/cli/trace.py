@@ -38,7 +38,7 @@ def trace(notification_id: Id, environment: Environment = "", as_json: Json = Fa
     if as_json:
         typer.echo(json.dumps(status | {"events": events}, default=str))
         return
-    for line in _lines(status, events):
+    for line in lines_of(status, events):
         typer.echo(line)
 
 
@@ -58,7 +58,7 @@ async def _read(
         return (status, timeline_of(notification, rows, for_operators=True) if notification else []) if status else None
 
 
-def _lines(status: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
+def lines_of(status: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
     counts = ", ".join(f"{state} {count}" for state, count in sorted(status["counts"].items()))
     lines = [
         f"{status['notification_id']}  {status['status']}  {counts}".rstrip(),
@@ -72,7 +72,7 @@ def _lines(status: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
     if status.get("due_at"):
         lines.append(f"  due {status['due_at']:%Y-%m-%d %H:%M:%S} UTC")
     waiting = [each for each in status["deliveries"] if each["state"] in ("PENDING", "IN_FLIGHT", "RETRY")]
-    lines += [f"  still to come: {each['channel']} to {each['recipient']}, {each['state']}" for each in waiting]
+    lines += [_to_come(each) for each in waiting]
     return lines
 
 
@@ -80,16 +80,32 @@ def _step(event: dict[str, Any]) -> str:
     place = event.get("origin")
     details = [
         f"{event['channel']} to {event['recipient']}" if "channel" in event else "",
-        f"attempt {event['attempt'] + 1}" if "channel" in event and event["event"] != "skipped" else "",
-        event.get("reason") or "",
+        f"{event['after_s']:g} s after the step before unless {event['unless']}" if "unless" in event else "",
+        f"attempt {event['attempt'] + 1}" if "attempt" in event and event["event"] not in ("skipped", "digested") else "",
+        why(event),
         f"answer {event['answer']}" if event.get("answer") else "",
         f"by {event['provider']}" if event.get("provider") else "",
-        f"next {_time(event['next_at'])}" if event.get("next_at") else "",
+        f"next {_time(event['next_at'])}" if event.get("next_at") and event["event"] != "digested" else "",
         f"by {event['by']}" if event.get("by") else "",
         event.get("note") or "",
         f"{place['topic']}/{place['partition']}/{place['offset']}" if place else "",
     ]
     return f"  {_time(event['at'])}  {event['event']:<10} " + ", ".join(detail for detail in details if detail)
+
+
+def why(event: dict[str, Any]) -> str:
+    """The reason; of what is gathered, where it is to be looked for and from when on."""
+    reason: str = event.get("reason") or ""
+    if event["event"] != "digested":
+        return reason
+    closes = f", closes at {event['next_at']:%Y-%m-%d %H:%M:%S} UTC" if event.get("next_at") else ""
+    return f"into {reason.removeprefix('digest:')}{closes}"
+
+
+def _to_come(delivery: dict[str, Any]) -> str:
+    reason = f" ({delivery['reason']})" if delivery.get("reason") else ""
+    due = f", at {_time(delivery['next_at'])}" if delivery.get("next_at") else ""
+    return f"  still to come: {delivery['channel']} to {delivery['recipient']}, {delivery['state']}{reason}{due}"
 
 
 def _time(moment: Any) -> str:

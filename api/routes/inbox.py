@@ -83,6 +83,15 @@ async def mark_read(item_id: ItemId, user: CurrentUser, house: House, environmen
     return ok({"unread": await house.stores.inbox.unread(environment, user.id)})
 
 
+@router.post("/mark-clicked/{item_id}", operation_id="markClicked")
+async def mark_clicked(item_id: ItemId, user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
+    """Its link or one of its actions was followed; that reads it, too."""
+    if not await house.stores.inbox.mark_clicked(environment, user.id, item_id, datetime.now(UTC)):
+        raise Problem(404, "Not found", "No item of yours has this id.")
+    await house.announcer.read(environment, user.id, (item_id,))
+    return ok({"unread": await house.stores.inbox.unread(environment, user.id)})
+
+
 @router.post("/mark-all-read", operation_id="markAllRead")
 async def mark_all_read(user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
     """Everything unread, at most 500 items a call; `unread` says what is left."""

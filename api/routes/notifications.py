@@ -117,7 +117,7 @@ async def cancel(
     house: House,
     environment: InEnvironment,
 ) -> dict[str, Any]:
-    """Takes back what was sent. 200 with what became of each delivery: stopped, under_way, sent, recalled or ended.
+    """Takes back what was sent. 200 with what became of each delivery: stopped, under_way, sent, recalled, digested, ended.
 
     202 when that is not known yet; ask again, or look at the notification.
     """
@@ -126,6 +126,9 @@ async def cancel(
     if not own and not user.may("ops:write"):
         raise Problem(403, "Forbidden", "Only who sent it, or an operator with ops:write, may take it back.")
     taken_back = Cancelling(house, environment, found["producer"], found["request_id"])
+    if taken_back.notification_id != notification_id:
+        detail = "A digest is not a request: take back the events it is made of, while it is open."
+        raise Problem(409, "A digest", detail, type="is_a_digest")
     return await _cancelled(taken_back, request, response)
 
 

@@ -13,6 +13,8 @@ from api.envelope import ok
 from api.preferences import Changing, pending
 from api.problems import Problem
 from api.wiring import ApiResources
+from schemas.digest_plan import terms_for
+from schemas.digest_terms import Digest
 from schemas.plan import Notification, PlannedDelivery, about
 from schemas.preference_changes import Change
 from schemas.preference_requests import PreferencesIn, PreferencesPatch
@@ -133,7 +135,16 @@ async def explained(
         topics=tuple(topic or ()),
         urgent=priority == "urgent",
     )
-    return ok(_rules(house, chosen, asked, "") | {"about": asked.model_dump()})
+    digest = _gathered(house, chosen, asked, kind.digest if kind else None)
+    return ok(_rules(house, chosen, asked, "") | {"about": asked.model_dump(), "digest": digest})
+
+
+def _gathered(house: ApiResources, chosen: Preferences, asked: About, digest: Digest | None) -> dict[str, Any] | None:
+    """The digest of the type as this person has it; None when each comes at once."""
+    if digest is None or asked.urgent or asked.category in house.settings.mandatory_categories:
+        return None
+    terms = terms_for(digest, chosen, asked.type, asked.category, asked.channel)
+    return terms.model_dump(mode="json", include={"window", "mode", "max"}) if terms else None
 
 
 def _rules(house: ApiResources, chosen: Preferences, asked: About, delivery_id: str) -> dict[str, Any]:

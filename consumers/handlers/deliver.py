@@ -8,6 +8,7 @@ import structlog
 
 from consumers.burial import crash, put_away
 from consumers.choices import NOTHING_CHOSEN, Choices
+from consumers.following import Following
 from consumers.handlers.content import content_of
 from consumers.lines import Lines
 from consumers.waits import Waits
@@ -39,6 +40,7 @@ class Deliver(ABC):
         lines: Lines,
         choices: Choices,
         waits: Waits,
+        following: Following,
     ) -> None:
         self._notifications = notifications
         self._catalogue = catalogue
@@ -48,6 +50,7 @@ class Deliver(ABC):
         self._lines = lines
         self._choices = choices
         self._waits = waits
+        self._following = following
 
     async def handle(self, record: Received) -> None:
         try:
@@ -83,10 +86,20 @@ class Deliver(ABC):
             delivery = DeliveryRecord.model_validate_json(record.value or b"")
         except ValueError:
             return
-        await self._give_up(record, delivery, crash(error))
+        await self._give_up(record, delivery, await self._known(delivery), crash(error))
+
+    async def _known(self, delivery: DeliveryRecord) -> Notification | None:
+        """None, too, for a row that cannot be read: that may be the very crash, and must not keep it from its end."""
+        try:
+            return await self._notifications.get(delivery.environment, delivery.notification_id)
+        except ValueError:
+            log.exception("notification.unreadable")
+            return None
 
     def deadline_of(self, notification: Notification, line: PlannedDelivery) -> datetime:
-        return notification.plan.deadline(line.due_at or notification.accepted_at, self._longest)
+        """Of a further step: each step before it may have taken as long as any."""
+        due_at = (line.due_at or notification.accepted_at) + notification.plan.waits_before(line)
+        return notification.plan.deadline(due_at, self._longest * (1 + line.step))
 
     def stopped(
         self, notification: Notification, line: PlannedDelivery, chosen: Preferences, now: datetime
@@ -110,7 +123,9 @@ class Deliver(ABC):
             return "cannot_render"
 
     @abstractmethod
-    async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None: ...
+    async def _give_up(
+        self, record: Received, delivery: DeliveryRecord, notification: Notification | None, reason: str
+    ) -> None: ...
 
     @abstractmethod
     async def _act(
@@ -123,13 +138,15 @@ class Deliver(ABC):
     ) -> None: ...
 
     async def report(
-        self, record: Received, carried: DeliveryRecord, row: Delivery, notification: Notification | None = None
+        self, record: Received, carried: DeliveryRecord, row: Delivery, notification: Notification | None
     ) -> None:
         """The row's state, said to everybody; a repeat says the same under the same id."""
         whose = notification.whose if notification else {}
         event = event_of(row, origin=record.position, unclaimed=row.claim_token is None, **whose)
         if row.state == "FAILED":
             await self._reporter.dead_letter(event, record)
+        if notification is not None:
+            await self._following.put_next(carried, notification, row)
         await self._reporter.status(event, correlation_id=carried.correlation_id, traceparent=carried.traceparent)
         DELIVERIES.labels(row.channel, row.state).inc()
         log.info(

@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from consumers.choices import Choices
+from consumers.following import Following
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
 from consumers.lines import Lines
@@ -78,26 +79,29 @@ class DeliverExternal(Deliver):
         lines: Lines,
         choices: Choices,
         waits: Waits,
+        following: Following,
         sender: Sender,
         deliveries: DeliveryStore,
         timers: TimerStore,
         schedule: RetrySchedule,
         leases: Leases,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, waits)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, waits, following)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers
         self._schedule = schedule
         self._leases = leases
 
-    async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None:
+    async def _give_up(
+        self, record: Received, delivery: DeliveryRecord, notification: Notification | None, reason: str
+    ) -> None:
         match await self._deliveries.claim(delivery, now_utc()):
             case Won(row):
                 failed = given_up(row, "FAILED", reason, now_utc()).with_step(str(record.position))
                 recorded = await self._deliveries.settle(failed)
                 if recorded is not None:
-                    await self.report(record, delivery, recorded)
+                    await self.report(record, delivery, recorded, notification)
             case Held(row):
                 await self._check_after_lease(delivery, row)
             case Waiting() | Settled():
@@ -152,6 +156,9 @@ class DeliverExternal(Deliver):
         """What the row becomes: an end without a call where there is a reason, else what the provider's answer says."""
         now = now_utc()
         stop = self.stopped(turn.notification, turn.line, turn.chosen, now)
+        # Asked after the claim, so that none is younger than an answer it missed; an outage here is waited out, for a claim
+        # that is let go of without a word would leave its delivery in doubt.
+        stop = stop or await persistently(lambda: self._following.needless(turn.notification, turn.line))
         if stop is not None:
             return given_up(claimed, *stop, now)
         if isinstance(turn.content, str):

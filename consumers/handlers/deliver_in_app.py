@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 
 from consumers.choices import Choices
+from consumers.following import Following
+from consumers.handlers.content import data_of
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.holding import Holding
 from consumers.lines import Lines
@@ -31,18 +33,21 @@ class DeliverInApp(Deliver):
         lines: Lines,
         choices: Choices,
         waits: Waits,
+        following: Following,
         holding: Holding,
         inbox: InboxStore,
         announcer: Announcer,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, waits)
+        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, waits, following)
         self._holding = holding
         self._inbox = inbox
         self._announcer = announcer
 
-    async def _give_up(self, record: Received, delivery: DeliveryRecord, reason: str) -> None:
+    async def _give_up(
+        self, record: Received, delivery: DeliveryRecord, notification: Notification | None, reason: str
+    ) -> None:
         if await self._standing(delivery) is None:
-            await self.report(record, delivery, _row(delivery, now_utc(), "FAILED", reason))
+            await self.report(record, delivery, _row(delivery, now_utc(), "FAILED", reason), notification)
 
     async def _act(
         self,
@@ -53,7 +58,7 @@ class DeliverInApp(Deliver):
         chosen: Preferences,
     ) -> None:
         now = now_utc()
-        stop = self.stopped(notification, line, chosen, now)
+        stop = self.stopped(notification, line, chosen, now) or await self._following.needless(notification, line)
         if stop is not None and await self._standing(delivery) is None:
             await self.report(record, delivery, _row(delivery, now, *stop), notification)
             return
@@ -66,7 +71,7 @@ class DeliverInApp(Deliver):
             return
         item = _item(delivery, notification, content, now)
         if await self._inbox.put_if_absent(delivery.environment, item) == "withdrawn":
-            return  # whoever cancelled it has said so
+            return  # whoever cancelled or replaced it has said so
         await self._announcer.inbox_changed(delivery.environment, delivery.recipient)
         await self.report(record, delivery, _row(delivery, now, "SENT", None), notification)
 
@@ -104,7 +109,7 @@ def _item(delivery: DeliveryRecord, notification: Notification, content: Content
         message=content.body,
         url=content.url,
         actions=tuple(action.model_dump() for action in message.actions) if message else (),
-        data=message.data if message else {},
+        data=data_of(notification),
         category=notification.plan.category,
         created_at=now,
     )

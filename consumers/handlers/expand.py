@@ -15,7 +15,9 @@ import structlog
 
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
+from consumers.collapsing import Collapsing
 from consumers.completing import ask_whether_it_ended
+from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import handed_over
 from consumers.planning import Planner
 from infrastructure.dynamo.contacts import ContactStore
@@ -29,6 +31,7 @@ from schemas import cloudevents, topics
 from schemas.audiences import PAGE, Audience, ExpandRecord, Progress, Stop
 from schemas.deliveries import DeliveryRecord, row_of
 from schemas.events import event_of
+from schemas.fallback import at_once
 from schemas.plan import Notification, PlannedDelivery, audience_lines, people_named
 from schemas.timers import Timer
 
@@ -62,6 +65,8 @@ class Expand:
         timers: TimerStore,
         planner: Planner,
         canceller: Canceller,
+        gathering: Gathering,
+        collapsing: Collapsing,
         publisher: Publisher,
         reporter: Reporter,
         backlog: Backlog,
@@ -75,6 +80,8 @@ class Expand:
         self._timers = timers
         self._planner = planner
         self._canceller = canceller
+        self._collapsing = collapsing
+        self._gathering = gathering
         self._publisher = publisher
         self._reporter = reporter
         self._backlog = backlog
@@ -129,8 +136,12 @@ class Expand:
         if await self._is_behind(walk):
             await self._pause(walk.carried, now)
             return None
-        async with self._pages:
-            page = await self._page(walk, progress)
+        try:
+            async with self._pages:
+                page = await self._page(walk, progress)
+        except Crowded:
+            await self._pause(walk.carried, now)
+            return None
         return await self._expansions.advance(progress, progress.past(page))
 
     def _stopped(self, notification: Notification, now: datetime) -> Stop | None:
@@ -161,7 +172,11 @@ class Expand:
         """Hands out one page; returns what it counted and where it ends."""
         people, last, more = await self._next_members(walk, after=progress.cursor)
         lines = await self._planner.page(walk.notification, people)
-        await asyncio.gather(*(self._hand_out(walk, line) for line in lines))
+        await self._collapsing.replace_older(walk.record, walk.notification, lines)
+        await asyncio.gather(
+            *(self._hand_out(walk, line) for line in at_once(lines)),
+            *(self._skip(walk, line) for line in lines if line.skipped is not None),
+        )
         skipped = sum(line.skipped is not None for line in lines)
         counted: dict[str, object] = {"members": len(people), "planned": len(lines) - skipped, "skipped": skipped}
         ends: dict[str, object] = {"cursor": last, "done": not more, "updated_at": datetime.now(UTC)}
@@ -197,10 +212,18 @@ class Expand:
         return people, first[-1] if first else after, more
 
     async def _hand_out(self, walk: _Walk, line: PlannedDelivery) -> None:
-        if line.skipped is not None:
-            await self._skip(walk, line)
-            return
-        await self._publisher.publish(handed_over(walk.record_of(line)))
+        delivery = walk.record_of(line)
+        gathers = await self._gathering.gathers(walk.record, walk.notification, line, delivery)
+        if not gathers and not await self._was_gathered(walk, delivery):
+            await self._publisher.publish(handed_over(delivery))
+
+    async def _was_gathered(self, walk: _Walk, delivery: DeliveryRecord) -> bool:
+        """Somebody may change their choice between a page and its repetition: what went into a digest stays there."""
+        if not walk.audience.may_gather:
+            return False
+        ids = delivery.environment, delivery.notification_id, delivery.delivery_id
+        row = await self._deliveries.get(*ids, delivery.shard)
+        return row is not None and row.state == "DIGESTED"
 
     async def _skip(self, walk: _Walk, line: PlannedDelivery) -> None:
         """A ledger row, put if absent: once skipped stays skipped, once handed out stays handed out."""

@@ -1,22 +1,27 @@
 """route: decides once what a request becomes, stores that plan, and hands out the deliveries. A replay follows the plan."""
 
+import random
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from consumers.arrivals import RAW_PRODUCER, Arrival, Arrivals, Moved, Refusal, Withdrawn
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
+from consumers.collapsing import Collapsing
+from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import HandingOut
 from consumers.planning import Planner, Refused
 from consumers.rescheduling import Rescheduler
 from consumers.schedules import Schedules
+from consumers.setting_aside import SettingAside
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Publisher, Received
 from schemas import cloudevents, topics
+from schemas.base import iso
 from schemas.events import FieldError, Receipt, StatusEvent
 from schemas.identity import body_hash
 from schemas.plan import Notification, Unplanned
@@ -25,6 +30,12 @@ from schemas.schedules import first_moment, last_moment
 from schemas.timers import Timer
 
 log = structlog.get_logger()
+
+_CROWDED_S = (1.0, 5.0)
+
+
+class _OverQuota(Exception):
+    """To be planned among what waits as bulk: nothing of it is stored yet."""
 
 
 class Route:
@@ -36,9 +47,12 @@ class Route:
         canceller: Canceller,
         schedules: Schedules,
         rescheduler: Rescheduler,
+        collapsing: Collapsing,
         timers: TimerStore,
         publisher: Publisher,
         reporter: Reporter,
+        gathering: Gathering,
+        setting_aside: SettingAside,
     ) -> None:
         self._arrivals = arrivals
         self._planner = planner
@@ -49,7 +63,8 @@ class Route:
         self._timers = timers
         self._publisher = publisher
         self._reporter = reporter
-        self._handing_out = HandingOut(notifications, publisher, reporter)
+        self._setting_aside = setting_aside
+        self._handing_out = HandingOut(notifications, collapsing, publisher, reporter, gathering)
 
     async def handle(self, record: Received) -> None:
         arrival = self._arrivals.read(record)
@@ -69,8 +84,11 @@ class Route:
 
     async def _accept(self, record: Received, arrival: Arrival, now: datetime) -> None:
         request = await self._schedules.as_moved(arrival)
-        if request.send_at is not None and first_moment(request.send_at) > now:
-            await self._postpone(record, arrival, request)
+        if request.send_at is not None and (first := first_moment(request.send_at)) > now:
+            await self._postpone(record, arrival, first, request)
+            return
+        if self._planner.is_over_for_now(arrival):
+            await self._setting_aside.put(record, arrival)
             return
         if request.send_at is not None and last_moment(request.send_at) > now:  # not everybody is due yet
             await self._schedules.listed(arrival.environment, arrival.notification_id, arrival.producer, request)
@@ -82,6 +100,9 @@ class Route:
             refusal = Refusal(arrival.environment, arrival.producer, arrival.request_id, error.reason, error.errors)
             await self._refuse(record, refusal)
             return
+        except _OverQuota:
+            await self._setting_aside.put(record, arrival)
+            return
         if not is_new and await self._notifications.is_routed(arrival.environment, arrival.notification_id):
             same = notification.origin == arrival.origin
             await self._handing_out.receipt(record, arrival, notification, "accepted" if same else "duplicate")
@@ -90,7 +111,12 @@ class Route:
             await self._canceller.carry_out(record, notification, arrival.traceparent)
             await self._handing_out.tell(record, arrival, notification, now)
             return
-        await self._handing_out.hand_out(record, arrival, notification, now)
+        try:
+            await self._handing_out.hand_out(record, arrival, notification, now)
+        except Crowded as crowded:
+            # its plan stands, and comes back to it: whoever waits behind this record is not held up by a busy window
+            log.warning("digest.crowded", series=str(crowded))
+            await self._postpone(record, arrival, now + timedelta(seconds=random.uniform(*_CROWDED_S)))  # noqa: S311
 
     async def _cancel(self, record: Received, withdrawn: Withdrawn) -> None:
         """First the mark that every later step reads, then each delivery that is under way already."""
@@ -128,6 +154,9 @@ class Route:
         found = await self._notifications.get(arrival.environment, arrival.notification_id)
         planned = None
         if found is None:
+            plan = await self._planner.plan(arrival)
+            if plan.moved_from and plan.priority == "bulk" and not arrival.waits_as_bulk:
+                raise _OverQuota
             planned = Notification(
                 notification_id=arrival.notification_id,
                 environment=arrival.environment,
@@ -138,7 +167,7 @@ class Route:
                 accepted_at=arrival.accepted_at,
                 planned_at=now,
                 request=arrival.request,
-                plan=await self._planner.plan(arrival),
+                plan=plan,
             )
             found = await self._notifications.put_if_absent(planned)
         if found.body_hash != digest:
@@ -171,11 +200,13 @@ class Route:
         await self._reporter.receipt(refusal.environment, receipt)
         log.warning("request.refused", producer=refusal.producer, reason=refusal.reason, at=str(record.position))
 
-    async def _postpone(self, record: Received, arrival: Arrival, request: NotificationRequest) -> None:
+    async def _postpone(
+        self, record: Received, arrival: Arrival, until: datetime, request: NotificationRequest | None = None
+    ) -> None:
         """A later request rests in a timer and comes back as it was, under its first ids."""
-        until = first_moment(request.send_at or arrival.accepted_at)
         headers = cloudevents.text_headers(record.headers)
         headers.setdefault("ce_id", arrival.request_id)
+        headers.setdefault(cloudevents.ACCEPTED_AT, iso(arrival.accepted_at))
         timer = Timer(
             environment=arrival.environment,
             # by its place in Kafka: a record that comes back too early gets a timer of its own, not one just deleted
@@ -187,7 +218,8 @@ class Route:
             headers=headers,
         )
         await self._timers.put(timer)
-        await self._schedules.note(arrival, request, timer.timer_id, datetime.now(UTC))
+        if request is not None:
+            await self._schedules.note(arrival, request, timer.timer_id, datetime.now(UTC))
         event = StatusEvent(
             environment=arrival.environment,
             notification_id=arrival.notification_id,

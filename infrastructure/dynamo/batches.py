@@ -1,6 +1,7 @@
 """Reads and unconditional writes that meet in the same moment travel in one call: nine times less CPU per item.
 
-A batch leaves at once while few are under way, so an idle system waits for nothing; under load they fill themselves.
+A batch leaves at once while few are under way, so an idle system waits for nothing; under load they fill themselves. Urgent
+work has batches of its own, so it waits for no place behind a flood and shares no fate with it.
 """
 
 import asyncio
@@ -10,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from infrastructure.metrics import STORE_ITEMS
+from infrastructure.urgency import is_urgent, reserved
 from schemas.outcomes import Unavailable
 
 Wire = dict[str, Any]
 Call = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 _MOST_READ, _MOST_WRITTEN = 100, 25  # DynamoDB's own limits per call
-_UNDER_WAY = 8
+_UNDER_WAY = 11
 _TRIES = 8
 
 
@@ -43,10 +45,11 @@ Send = Callable[[list[_Waiting]], Awaitable[None]]
 class _Lane:
     """Collects what waits and sends it in batches, at most a few under way."""
 
-    def __init__(self, most: int, send: Send, *, shared: bool) -> None:
+    def __init__(self, most: int, send: Send, *, shared: bool, under_way: int) -> None:
         self._most = most
         self._send = send
         self._shared = shared
+        self._under_way = under_way
         self._waiting: list[_Waiting] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -57,13 +60,13 @@ class _Lane:
         return await wanted.done
 
     def _schedule(self) -> None:
-        if not self._scheduled and len(self._tasks) < _UNDER_WAY:
+        if not self._scheduled and len(self._tasks) < self._under_way:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
-        while self._waiting and len(self._tasks) < _UNDER_WAY:
+        while self._waiting and len(self._tasks) < self._under_way:
             task = asyncio.create_task(self._carry(self._take()))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
@@ -106,13 +109,24 @@ def _fail(batch: list[_Waiting], error: Exception) -> None:
             wanted.done.set_exception(error)
 
 
+class _Lanes:
+    """One for urgent work and one for the rest. A lane's batches run in the context of those who wait for them."""
+
+    def __init__(self, most: int, send: Send, *, shared: bool) -> None:
+        self._urgent = _Lane(most, send, shared=shared, under_way=reserved(_UNDER_WAY))
+        self._other = _Lane(most, send, shared=shared, under_way=_UNDER_WAY - reserved(_UNDER_WAY))
+
+    async def add(self, wanted: _Waiting) -> Wire | None:
+        return await (self._urgent if is_urgent() else self._other).add(wanted)
+
+
 class Batches:
-    """The read lane and the write lane of one client."""
+    """The read lanes and the write lanes of one client."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._reads = _Lane(_MOST_READ, self._read, shared=True)  # an audience's deliveries all read one row
-        self._writes = _Lane(_MOST_WRITTEN, self._write, shared=False)
+        self._reads = _Lanes(_MOST_READ, self._read, shared=True)  # an audience's deliveries all read one row
+        self._writes = _Lanes(_MOST_WRITTEN, self._write, shared=False)
 
     async def get(self, table: str, key: Wire) -> Wire | None:
         return await self._reads.add(_Waiting(table, key, tuple(key), "Get"))

@@ -11,7 +11,13 @@ from typing import Any
 
 import aiohttp
 from aiodynamo.client import Client
-from aiodynamo.errors import AIODynamoError, ConditionalCheckFailed, TransactionCanceled, ValidationException
+from aiodynamo.errors import (
+    AIODynamoError,
+    ConditionalCheckFailed,
+    TransactionCanceled,
+    TransactionConflict,
+    ValidationException,
+)
 from aiodynamo.http.aiohttp import AIOHTTP
 from aiodynamo.models import DecorelatedJitterRetry
 from aiodynamo.utils import dy2py, py2dy
@@ -21,10 +27,12 @@ from infrastructure.dynamo.batches import Batches
 from infrastructure.dynamo.credentials import BotocoreCredentials
 from infrastructure.metrics import STORE_CALLS
 from infrastructure.settings import Settings
+from infrastructure.urgency import ReservedPlaces
 from schemas.outcomes import Unavailable
 
 Item = dict[str, Any]
 
+_CALLS_AT_ONCE = 64
 _CALL_TIMEOUT_S = 2.0
 _GIVE_UP_AFTER_S = 8.0
 
@@ -35,6 +43,10 @@ class ConditionFailed(Exception):
     def __init__(self, item: Item) -> None:
         super().__init__("condition failed")
         self.item = item
+
+
+class Conflict(Unavailable):
+    """Somebody's transaction is at the row this moment: once more, and it goes through."""
 
 
 def encode(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,18 +84,22 @@ def _update_expression(
 
 
 class Dynamo:
-    """One connection pool to DynamoDB. Raises `Unavailable` when it cannot answer in time."""
+    """One connection pool to DynamoDB, some places urgent work's own. Raises `Unavailable` without an answer in time."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._batches = Batches(self.call)
+        self._places = ReservedPlaces(_CALLS_AT_ONCE)
 
     async def call(self, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         STORE_CALLS.labels(action).inc()
         try:
-            return await self._client.send_request(action=action, payload=payload)
+            async with self._places.one():
+                return await self._client.send_request(action=action, payload=payload)
         except (ConditionalCheckFailed, TransactionCanceled, ValidationException):
             raise
+        except TransactionConflict as error:
+            raise Conflict(f"DynamoDB {action}: a transaction is at this row") from error
         except (AIODynamoError, aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"DynamoDB {action}: {type(error).__name__}") from error
 
@@ -96,9 +112,18 @@ class Dynamo:
         """Writes without a condition, joined with the others of the moment; returns when it is durable."""
         await self._batches.put(table, encode(item), key)
 
-    async def put(self, table: str, item: Item, *, unless_exists: str | None = None) -> None:
-        """Raises `ConditionFailed` with the row when `unless_exists` (a key attribute) is there already."""
+    async def put(self, table: str, item: Item, *, unless_exists: str | None = None, if_version: int | None = None) -> None:
+        """Raises `ConditionFailed` with the row when `unless_exists` (a key attribute) is there already, or when its
+        `version` is not the one that was seen.
+        """
         payload: dict[str, Any] = {"TableName": table, "Item": encode(item)}
+        if if_version is not None:
+            payload |= {
+                "ConditionExpression": "#version = :seen",
+                "ExpressionAttributeNames": {"#version": "version"},
+                "ExpressionAttributeValues": encode({":seen": if_version}),
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
         if unless_exists is not None:
             payload |= {
                 "ConditionExpression": "attribute_not_exists(#k)",
@@ -230,7 +255,7 @@ class Dynamo:
 @asynccontextmanager
 async def open_dynamo(settings: Settings) -> AsyncIterator[Dynamo]:
     """The client of one process; the endpoint is AWS's own unless AWS_ENDPOINT_URL_DYNAMODB names another."""
-    connector = aiohttp.TCPConnector(limit=64)
+    connector = aiohttp.TCPConnector(limit=_CALLS_AT_ONCE)
     timeout = aiohttp.ClientTimeout(total=_CALL_TIMEOUT_S, connect=1.0)
     endpoint = URL(settings.aws_endpoint_url_dynamodb) if settings.aws_endpoint_url_dynamodb else None
     try:

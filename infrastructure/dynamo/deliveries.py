@@ -12,6 +12,7 @@ from infrastructure.dynamo.ledger import item_of, key_of, read_row, shard_key, w
 from infrastructure.dynamo.tables import DELIVERIES
 from schemas.audiences import Tally
 from schemas.base import iso
+from schemas.collapse import SUPERSEDED
 from schemas.deliveries import Delivery, DeliveryRecord, State, row_of
 
 
@@ -129,17 +130,37 @@ class DeliveryStore:
         except ConditionFailed as failed:
             return read_row(failed.item)
 
+    async def supersede(self, record: DeliveryRecord, now: datetime, origin: str) -> Delivery | None:
+        """SKIPPED if no attempt is under way and it had not ended; None otherwise. Asked again, the row it made."""
+        skipped = row_of(record, now, state="SKIPPED", reason=SUPERSEDED).with_step(origin)
+        free = "attribute_not_exists(delivery_id) OR #s_state IN (:retry, :pending)"
+        values, keep = {":retry": "RETRY", ":pending": "PENDING"}, ("attempt", "turn", "doubtful")
+        try:
+            return await write_row(self._dynamo, skipped, free, values, keep=keep)
+        except ConditionFailed as failed:
+            found = read_row(failed.item)
+        return found if (found.state, found.reason) == ("SKIPPED", SUPERSEDED) else None
+
     async def record(self, delivery: Delivery) -> None:
-        """Writes the row of a delivery that needs no claim (inbox, skips), unless as new a one is there."""
-        key = key_of(delivery)
-        table = DELIVERIES.named(delivery.environment)
-        found = await self._dynamo.get(table, key)
-        if found is None:
-            await self._dynamo.put_soon(table, item_of(delivery), DELIVERIES.key)
-        elif found["version"] < delivery.version:
-            history = (*read_row(found).history, *delivery.history)
-            whole = delivery.model_copy(update={"history": history})
-            await self._dynamo.put_soon(table, item_of(whole), DELIVERIES.key)
+        """Writes the row of a delivery that needs no claim (inbox, skips), unless as new a one is there.
+
+        persist alone writes such rows, one after the other, in batches without conditions. Those of an audience are also
+        written by whoever takes it back, so these name what they have seen, and look again.
+        """
+        key, table = key_of(delivery), DELIVERIES.named(delivery.environment)
+        while True:
+            found = await self._dynamo.get(table, key)
+            if found is not None and found["version"] >= delivery.version:
+                return
+            history = (*read_row(found).history, *delivery.history) if found else delivery.history
+            item = item_of(delivery.model_copy(update={"history": history}))
+            if delivery.shards == 1:
+                await self._dynamo.put_soon(table, item, DELIVERIES.key)
+                return
+            with suppress(ConditionFailed):
+                seen = {"if_version": int(found["version"])} if found else {"unless_exists": "delivery_id"}
+                await self._dynamo.put(table, item, **seen)
+                return
 
     async def record_if_absent(self, delivery: Delivery) -> Delivery:
         """Writes a row that nobody may have written before; the first one wins and is returned."""
@@ -232,7 +253,7 @@ def cancelled_instead(retry: Delivery) -> Delivery:
 
 def claimed(record: DeliveryRecord, now: datetime) -> Delivery:
     """The row of a claim under a fresh token."""
-    return row_of(record, now, state="IN_FLIGHT", turn=record.turn, claim_token=secrets.token_hex(12))
+    return row_of(record, now, state="IN_FLIGHT", turn=record.turn, claim_token=secrets.token_hex(12), claimed_at=now)
 
 
 def standing(found: Delivery) -> Claim:

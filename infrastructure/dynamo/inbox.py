@@ -10,11 +10,14 @@ from infrastructure.dynamo.notifications import KEPT
 from infrastructure.dynamo.tables import EXPIRES, INBOX
 from schemas.base import iso
 from schemas.live import InboxItem
+from schemas.requests import Unless
 
 CURSOR = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z~(dlv_[a-z2-7]{26})?")
 
 Standing = Literal["stored", "withdrawn"]
-Withdrawal = Literal["stopped", "recalled"]
+Withdrawal = Literal["stopped", "recalled", "superseded"]
+MARKS: dict[Unless, str] = {"seen": "seen_at", "read": "read_at", "clicked": "clicked_at"}
+"""What a person has done with an item, and the attribute that says when; the strongest comes last."""
 
 
 def cursor_of(stored_at: datetime, delivery_id: str) -> str:
@@ -24,7 +27,7 @@ def cursor_of(stored_at: datetime, delivery_id: str) -> str:
 
 def _read(row: Item) -> InboxItem:
     item = InboxItem.model_validate_json(row["document"])
-    return item.model_copy(update={name: _moment(row.get(name)) for name in ("seen_at", "read_at")})
+    return item.model_copy(update={name: _moment(row.get(name)) for name in MARKS.values()})
 
 
 def _standing(row: Item) -> Standing:
@@ -46,7 +49,7 @@ class InboxStore:
             "delivery_id": item.id,
             "cursor": item.cursor,
             "unread_cursor": item.cursor,
-            "document": item.model_dump_json(exclude={"seen_at", "read_at"}),
+            "document": item.model_dump_json(exclude=set(MARKS.values())),
         }
         try:
             await self._dynamo.put(INBOX.named(environment), row, unless_exists="delivery_id")
@@ -60,7 +63,10 @@ class InboxStore:
         return _standing(row) if row else None
 
     async def withdraw(self, environment: str, person: str, item_id: str, at: datetime) -> Withdrawal:
-        """Leaves a tombstone, so that nothing comes back: `stopped` if nobody can have seen it, else `recalled`."""
+        """Leaves a tombstone, so that nothing comes back: `stopped` if nobody can have seen it, else `recalled`.
+
+        The first tombstone stays, also one of `supersede`.
+        """
         table, key = INBOX.named(environment), {"person": person, "delivery_id": item_id}
         expires = int((at + KEPT).timestamp())
         tombstone: Item = {"withdrawn_at": iso(at), EXPIRES: expires}
@@ -76,6 +82,22 @@ class InboxStore:
             found: Withdrawal = failed.item["withdrawal"]
             return found
         return "recalled"
+
+    async def supersede(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        """Leaves a tombstone unless it was read or withdrawn before; True again when it is asked again."""
+        gone = dict.fromkeys(("cursor", "unread_cursor", "document"))
+        row: Item = {"withdrawn_at": iso(at), "withdrawal": "superseded", EXPIRES: int((at + KEPT).timestamp())}
+        try:
+            await self._dynamo.update(
+                INBOX.named(environment),
+                {"person": person, "delivery_id": item_id},
+                row | gone,
+                condition="attribute_not_exists(#s_withdrawal) AND attribute_not_exists(#read)",
+                names={"#read": "read_at"},
+            )
+        except ConditionFailed as failed:
+            return failed.item.get("withdrawal") == "superseded"
+        return True
 
     async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
         """Newest first, older than the cursor `before` when one is given."""
@@ -100,6 +122,17 @@ class InboxStore:
 
     async def mark_seen(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
         return await self._mark(environment, person, item_id, {"seen_at": iso(at)}, unless="seen_at")
+
+    async def mark_clicked(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        """What was clicked was read: the first time of either is kept."""
+        if not await self.mark_read(environment, person, item_id, at):
+            return False
+        return await self._mark(environment, person, item_id, {"clicked_at": iso(at)}, unless="clicked_at")
+
+    async def answer(self, environment: str, person: str, item_id: str) -> Unless | None:
+        """The most its person has done with it, read consistently; what they did with a recalled one still counts."""
+        row = await self._dynamo.get(INBOX.named(environment), {"person": person, "delivery_id": item_id}) or {}
+        return next((done for done in reversed(MARKS) if MARKS[done] in row), None)
 
     async def unread_ids(self, environment: str, person: str, limit: int) -> list[str]:
         rows = await self._dynamo.query(

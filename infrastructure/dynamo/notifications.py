@@ -171,7 +171,10 @@ class NotificationStore:
 
 
 def _expires(notification: Notification) -> int:
-    return _kept_after(notification.plan.expires_at or notification.accepted_at)
+    plan = notification.plan
+    steps = sum((step.after for step in plan.fallback), timedelta(0))
+    begins = max(notification.planned_at, notification.due_at)  # what was sent for later was accepted long before
+    return _kept_after(max(begins, plan.expires_at or begins + steps))
 
 
 def _kept_after(last_step: datetime) -> int:

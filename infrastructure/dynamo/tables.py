@@ -58,7 +58,10 @@ CONTACTS = Table("contacts", "person", expires=False)
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", sparse_index=("by_person", "person", "topic"), expires=False)
 SCHEDULES = Table("schedules", "owner", "place")
 CAPS = Table("caps", "person", "scope")
+COLLAPSE = Table("collapse", "collapse_id")
 PREFERENCES = Table("preferences", "person", "entry")
+# a window's head, panes and events; and for a series of windows, which one is the newest
+DIGESTS = Table("digests", "window", "entry")
 API_KEYS = Table("api_keys", "key_id", sparse_index=("by_creation", "listed", "created_at"), expires=False)
 # what operators did with records in quarantine, by their place there
 QUARANTINE = Table("quarantine", "position")
@@ -73,8 +76,10 @@ TABLES = (
     SCHEDULES,
     CAPS,
     PREFERENCES,
+    DIGESTS,
     QUARANTINE,
     API_KEYS,
+    COLLAPSE,
 )
 
 

@@ -18,9 +18,12 @@ from infrastructure.local.processes import Processes
 from infrastructure.local.stack import local_stack
 from infrastructure.resources import open_resources
 from infrastructure.settings import Settings
+from tests.bench.fairness import fairness
 from tests.bench.fan_out import fan_out
 from tests.bench.latency import from_post_to_frame
 from tests.bench.running import Running, written
+from tests.bench.timers import timers
+from tests.bench.urgent import urgent
 from tests.bench.whole_way import whole_way
 from tests.product import answers_ready, product_variables, start_module, start_services
 
@@ -52,7 +55,8 @@ async def main() -> None:
     async with running() as product:
         for measure in (whole_way, from_post_to_frame):
             rows += await written(measure(product))
-    rows += await written(fan_out())
+    for figures in (fan_out(), urgent(), fairness(), timers()):
+        rows += await written(figures)
     FIGURES.parent.mkdir(exist_ok=True)
     FIGURES.write_text(json.dumps(rows, indent=2))
 

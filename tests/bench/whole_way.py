@@ -36,7 +36,7 @@ async def _run(product: Running, name: str, body: dict[str, object], count: int)
         await asyncio.gather(*(_produce(product, body, mark, number) for number in numbers))
         wanted += [notification_id(ENVIRONMENT, "kafka", f"{mark}-{number}") for number in numbers]
     produced = time.perf_counter() - began
-    await _settled(product, wanted)
+    await settled(product, ENVIRONMENT, wanted)
     took = time.perf_counter() - began
     calls_after, items_after, read_after = await _store(product)
     return {
@@ -57,13 +57,13 @@ async def _produce(product: Running, body: dict[str, object], mark: str, number:
     await product.resources.publisher.publish(Outgoing(topics.requests(ENVIRONMENT), key, text.encode()))
 
 
-async def _settled(product: Running, wanted: list[str]) -> None:
+async def settled(product: Running, environment: str, wanted: list[str]) -> None:
     """Asks for the last ones first: what is not settled is asked for again."""
     left = list(reversed(wanted))
     async with asyncio.timeout(300):
         while left:
             asked = left[:50]
-            found = await asyncio.gather(*(product.resources.stores.deliveries.of(ENVIRONMENT, each) for each in asked))
+            found = await asyncio.gather(*(product.resources.stores.deliveries.of(environment, each) for each in asked))
             done = {
                 each for each, rows in zip(asked, found, strict=True) if rows and all(row.state in ENDED for row in rows)
             }

@@ -14,10 +14,12 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.tables import create_tables
@@ -28,6 +30,7 @@ from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from tests.fakes.digests import FakeDigests
 from tests.fakes.keys import FakeKeys
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
@@ -38,6 +41,7 @@ from tests.fakes.stores import (
     FakeExpansions,
     FakeInbox,
     FakeNotifications,
+    FakePointers,
     FakeSchedules,
     FakeTimers,
 )
@@ -59,7 +63,9 @@ class Shelves:
     trouble: TroubleStore
     marks: QuarantineMarks
     api_keys: ApiKeyStore
+    digests: DigestStore
     expansions: ExpansionStore
+    pointers: PointerStore
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +90,9 @@ def _on(dynamo: Dynamo) -> Shelves:
         TroubleStore(dynamo),
         QuarantineMarks(dynamo),
         ApiKeyStore(dynamo),
+        DigestStore(dynamo),
         ExpansionStore(dynamo),
+        PointerStore(dynamo),
     )
 
 
@@ -122,7 +130,9 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeTrouble(ledger),
             FakeMarks(),
             FakeKeys(),
+            FakeDigests(ledger),
             FakeExpansions(),
+            FakePointers(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

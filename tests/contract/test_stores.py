@@ -285,6 +285,29 @@ async def test_an_item_is_stored_once_and_what_its_reader_did_stays(shelves: She
     assert item == an_item(person, 1).model_copy(update={"read_at": NOON, "seen_at": NOON})
 
 
+async def test_the_strongest_answer_of_its_reader_is_told(shelves: Shelves, unique: Unique) -> None:
+    person = unique("ana")
+    for number in range(2):
+        await shelves.inbox.put_if_absent("dev", an_item(person, number))
+
+    async def answer() -> str | None:
+        return await shelves.inbox.answer("dev", person, "dlv_1")
+
+    assert await answer() is None
+    assert await shelves.inbox.mark_seen("dev", person, "dlv_1", NOON)
+    assert await answer() == "seen"
+    assert await shelves.inbox.mark_clicked("dev", person, "dlv_1", NOON)
+    assert await answer() == "clicked"
+    assert await shelves.inbox.mark_clicked("dev", person, "dlv_1", NOON + timedelta(hours=1))
+    [item, _] = await shelves.inbox.newest("dev", person, before=None, limit=9)
+    assert (item.read_at, item.clicked_at) == (NOON, NOON), "what is clicked is read, and the first time stays"
+    assert await shelves.inbox.unread_ids("dev", person, 9) == ["dlv_0"]
+    assert await shelves.inbox.mark_read("dev", person, "dlv_0", NOON)
+    assert await shelves.inbox.answer("dev", person, "dlv_0") == "read"
+    assert not await shelves.inbox.mark_clicked("dev", person, "dlv_99", NOON)
+    assert await shelves.inbox.answer("dev", person, "dlv_99") is None
+
+
 async def test_an_inbox_is_read_by_cursor_in_both_directions(shelves: Shelves, unique: Unique) -> None:
     person, other = unique("ana"), unique("ben")
     for number in (3, 1, 2):

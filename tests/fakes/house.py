@@ -44,6 +44,7 @@ class WorkingPublisher(FakePublisher):
             "requests": self._floor.route,
             "in-app": self._floor.in_app,
             "status": self._floor.persist,
+            "digests": self._floor.digest,
             "preferences": ApplyPreferences(
                 self._floor.preferences, self._floor.announcer, self, self._floor.timers, self._floor.waking
             ),
@@ -85,7 +86,7 @@ class House:
                 "catalogue": self.floor.catalogue,
                 "stores": self._stores(),
                 "publisher": self.floor.publisher,
-                "entrance": Entrance(self.floor.publisher, seal_keys(settings)[0]),
+                "entrance": Entrance(self.floor.publisher, seal_keys(settings)[0], self.floor.catalogue),
                 "redis": world.redis,
                 "announcer": Announcer(world.redis),
                 "seen": SeenRequests(world.redis, 60),
@@ -107,6 +108,7 @@ class House:
             contacts=self.floor.contacts,
             caps=self.floor.caps,
             preferences=self.floor.preferences,
+            digests=self.floor.digests,
             trouble=FakeTrouble(self.floor.deliveries),
             marks=FakeMarks(),
         )

@@ -21,19 +21,22 @@ from infrastructure.dynamo.deliveries import (
     standing,
 )
 from infrastructure.dynamo.expansions import ExpansionStore, at_the_beginning
-from infrastructure.dynamo.inbox import InboxStore, Standing, Withdrawal
+from infrastructure.dynamo.inbox import MARKS, InboxStore, Standing, Withdrawal
 from infrastructure.dynamo.notifications import NotificationStore, moved
+from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.schedules import Entry, ScheduleStore
 from infrastructure.dynamo.timers import TimerStore
 from schemas.audiences import EVERYONE, Progress, Tally
 from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.caps import Counted, Full, Scope, counted_with, strictest
+from schemas.collapse import SUPERSEDED, Pointer
 from schemas.deliveries import Delivery, DeliveryRecord, row_of
 from schemas.holds import place_of_rest
 from schemas.ids import shard_of
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
 from schemas.plan import Contact, Notification, Unplanned
+from schemas.requests import Unless
 from schemas.rescheduling import Rescheduling
 from schemas.timers import Timer, order_of, up_to
 from schemas.topics import Environment
@@ -206,6 +209,14 @@ class FakeDeliveries(DeliveryStore):
         kept = found.model_dump(include={"attempt", "doubtful", "released"}) if found else {}
         return self.move(found, wanted, **kept)
 
+    async def supersede(self, record: DeliveryRecord, now: datetime, origin: str) -> Delivery | None:
+        self.outage.write("deliveries.supersede")
+        found = self._found(record)
+        if found is None or found.state in WAITING:
+            kept = {"attempt": found.attempt, "turn": found.turn, "doubtful": found.doubtful} if found else {}
+            return self.move(found, row_of(record, now, state="SKIPPED", reason=SUPERSEDED).with_step(origin), **kept)
+        return found if (found.state, found.reason) == ("SKIPPED", SUPERSEDED) else None
+
     async def get(self, environment: str, notification_id: str, delivery_id: str, shard: int = 0) -> Delivery | None:
         return self.rows.get((environment, notification_id, delivery_id))
 
@@ -278,6 +289,15 @@ class FakeInbox(InboxStore):
             self.withdrawn[key] = "recalled" if self.items.pop(key, None) else "stopped"
         return self.withdrawn[key]
 
+    async def supersede(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        self._outage.write("inbox.supersede")
+        key = (environment, person, item_id)
+        item = self.items.get(key)
+        if key not in self.withdrawn and (item is None or item.read_at is None):
+            self.items.pop(key, None)
+            self.withdrawn[key] = "superseded"
+        return self.withdrawn.get(key) == "superseded"
+
     async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
         found = [item for item in self._of(environment, person) if before is None or item.cursor < before]
         return found[::-1][:limit]
@@ -297,6 +317,15 @@ class FakeInbox(InboxStore):
     async def mark_seen(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
         return self._mark_at((environment, person, item_id), "seen_at", at)
 
+    async def mark_clicked(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        key = (environment, person, item_id)
+        return self._mark_at(key, "read_at", at) and self._mark_at(key, "clicked_at", at)
+
+    async def answer(self, environment: str, person: str, item_id: str) -> Unless | None:
+        self._outage.touch("inbox.answer")
+        item = self.items.get((environment, person, item_id))
+        return next((done for done in reversed(MARKS) if item and getattr(item, MARKS[done])), None)
+
     def _mark_at(self, key: tuple[str, str, str], name: str, at: datetime) -> bool:
         found = self.items.get(key)
         if found is not None and getattr(found, name) is None:
@@ -307,6 +336,23 @@ class FakeInbox(InboxStore):
         self._outage.touch("inbox.read")
         mine = [item for (where, who, _), item in self.items.items() if (where, who) == (environment, person)]
         return sorted(mine, key=lambda item: item.cursor)
+
+
+class FakePointers(PointerStore):
+    def __init__(self, outage: Outage | None = None) -> None:
+        self.rows: dict[tuple[str, str], Pointer] = {}
+        self._outage = outage or Outage()
+
+    async def newest(self, environment: str, collapse_id: str) -> Pointer | None:
+        self._outage.touch("pointers.newest")
+        return self.rows.get((environment, collapse_id))
+
+    async def advance(self, environment: str, collapse_id: str, seen: Pointer | None, to: Pointer) -> Pointer:
+        self._outage.write("pointers.advance")
+        found = self.rows.get((environment, collapse_id))
+        if found == seen and (seen is None or seen.is_behind(to)):
+            found = self.rows[environment, collapse_id] = to
+        return found or to
 
 
 class FakeTimers(TimerStore):

@@ -18,14 +18,31 @@ async def dump_of(variables: Mapping[str, str], run: str) -> Dump:
     return await asyncio.to_thread(_dump, variables, run)
 
 
-def _dump(variables: Mapping[str, str], run: str) -> Dump:
-    client = boto3.client(
+async def rows_of_window(variables: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """The events in every window, by the window's id."""
+    return await asyncio.to_thread(_rows_of_window, variables)
+
+
+def _rows_of_window(variables: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(_client(variables), "digests"):
+        if row["entry"].startswith("event#"):
+            found.setdefault(row["window"], []).append(row)
+    return found
+
+
+def _client(variables: Mapping[str, str]) -> Any:
+    return boto3.client(
         "dynamodb",
         endpoint_url=variables["AWS_ENDPOINT_URL_DYNAMODB"],
         region_name=variables["AWS_REGION"],
         aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
     )
+
+
+def _dump(variables: Mapping[str, str], run: str) -> Dump:
+    client = _client(variables)
     notifications = [row for row in _rows(client, "notifications") if run in row.get("document", "")]
     ours = {row["notification_id"] for row in notifications}
     return Dump(

@@ -34,6 +34,7 @@ class Request:
     channels: tuple[str, ...]
     kind: str = "faults.again"
     send_at: datetime | None = None
+    mail_after: str | None = None  # the mail is a further channel, for whoever has not looked until then
 
     @property
     def person(self) -> str:
@@ -58,9 +59,12 @@ class Request:
     @property
     def body(self) -> dict[str, Any]:
         given = {"type": self.kind, "send_at": self.send_at and self.send_at.isoformat()}
+        steps = [{"after": self.mail_after, "channels": ["email"]}] if self.mail_after else []
+        first = [channel for channel in self.channels if not (steps and channel == "email")]
         return {name: value for name, value in given.items() if value} | {
             "to": [{"user": self.person, "email": self.address}],
-            "channels": list(self.channels),
+            "channels": first,
+            **({"fallback": steps} if steps else {}),
             "message": {"title": self.run, "body": f"Number {self.number} by {self.door}"},
             "request_id": self.request_id,
         }

@@ -6,7 +6,7 @@ Right before a step is also right after the one before it, so each window betwee
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx2
@@ -99,3 +99,21 @@ async def test_death(
     assert len(report.duplicates) == ((kind, moment) in DUPLICATES)
     assert len(report.unknown) == ((kind, moment) in UNKNOWNS)
     assert report.late == ()
+
+
+@pytest.mark.parametrize("moment", ["before:timer", "after:timer", "before:publish.status", "before:commit"])
+async def test_death_between_an_item_and_the_mail_that_waits_for_nobody_to_look(
+    moment: str, stage: Stage, run: str, doors: Doors, judge: Judge, provider: httpx2.AsyncClient
+) -> None:
+    """The item is stored, the timer of the next step is not: the redelivery puts it, and each mail goes out once."""
+    flow = [replace(each, mail_after="1s") for each in a_flow(run, TOTAL)]
+    stage.order("deliver.in_app", moment, nth=1 if moment == "before:commit" else 2)
+
+    await doors.hand_in(flow)
+    await stage.dies("deliver.in_app", moment)
+    died = time.monotonic()
+    await stage.crew.forget_dead("deliver.in_app")
+    await stage.enter("deliver.in_app")
+
+    report = await judge.verdict(flow, since=died)
+    assert (report.duplicates, report.unknown, report.late) == ((), (), ())

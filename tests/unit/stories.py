@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from consumers.arrivals import Arrivals
@@ -10,9 +11,14 @@ from consumers.cancelling import Canceller
 from consumers.capping import Capping
 from consumers.choices import Choices, Links
 from consumers.clocks import Clocks
+from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
+from consumers.following import Following
+from consumers.gathering import Gathering
+from consumers.handing_out import HandingOut
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
+from consumers.handlers.digest import CloseDigests
 from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
@@ -24,6 +30,8 @@ from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
 from consumers.rescheduling import Rescheduler
 from consumers.schedules import Schedules
+from consumers.setting_aside import SettingAside
+from consumers.taking_out import TakingOut
 from consumers.waits import Waits
 from consumers.waking import Waking
 from infrastructure.kafka.reporting import Reporter
@@ -32,6 +40,7 @@ from schemas.breaker import BreakerRules
 from schemas.caps import Cap
 from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.digest_terms import Digest
 from schemas.outcomes import CannotTell, Policy, ReadBack
 from schemas.plan import Contact, Notification
 from schemas.requests import Channel
@@ -39,6 +48,7 @@ from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.backlog import FakeBacklog
+from tests.fakes.digests import FakeDigests
 from tests.fakes.limiter import FakeLimiter
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.provider import RecordingProvider
@@ -50,6 +60,7 @@ from tests.fakes.stores import (
     FakeExpansions,
     FakeInbox,
     FakeNotifications,
+    FakePointers,
     FakeSchedules,
     FakeTimers,
     Outage,
@@ -64,6 +75,7 @@ CATALOGUE = Catalogue.of(
     [
         NotificationType(name="order.shipped", template="order-shipped", channels=("in_app", "email")),
         NotificationType(name="empty"),
+        NotificationType(name="news.item", category="news", digest=Digest(by_choice=True)),
         NotificationType(name="alarm", priority="urgent"),
         NotificationType(name="nudge", caps=(Cap(max=2, window=timedelta(hours=1)),), channels=("in_app", "email")),
     ],
@@ -132,6 +144,9 @@ class Floor:
         self.person_caps: tuple[Cap, ...] = ()
         self.preferences = FakePreferences(self.outage)
         self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
+        self.digests = FakeDigests(self.deliveries, self.outage)
+        self.pointers = FakePointers(self.outage)
+        self.following = Following(self.timers, self.deliveries, self.inbox, self.pointers)
         self.expansions = FakeExpansions(self.outage)
         self.backlog = FakeBacklog()
         self.limiter = FakeLimiter(lambda: self.monotonic_s)
@@ -155,7 +170,7 @@ class Floor:
             Arrivals((KEY,), ()),
             self.notifications,
             Planner(self.catalogue, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
-            Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            self.canceller(reporter),
             self.scheduled,
             Rescheduler(
                 self.notifications,
@@ -167,10 +182,36 @@ class Floor:
                 self.announcer,
                 reporter,
             ),
+            self.collapsing(reporter),
             self.timers,
             self.publisher,
             reporter,
+            self.gathering(reporter),
+            SettingAside(self.publisher, KEY),
         )
+
+    def canceller(self, reporter: Reporter) -> Canceller:
+        taking_out = TakingOut(self.digests, self.deliveries)
+        return Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter, taking_out)
+
+    def gathering(self, reporter: Reporter) -> Gathering:
+        return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.catalogue, reporter)
+
+    @property
+    def digest(self) -> CloseDigests:
+        reporter = Reporter(self.publisher, "digest")
+        return CloseDigests(
+            self.digests,
+            self.notifications,
+            self.timers,
+            self.choices,
+            HandingOut(self.notifications, self.collapsing(reporter), self.publisher, reporter, self.gathering(reporter)),
+            self.publisher,
+            reporter,
+        )
+
+    def collapsing(self, reporter: Reporter) -> Collapsing:
+        return Collapsing(self.pointers, self.notifications, self.deliveries, self.inbox, self.announcer, reporter)
 
     @property
     def scheduled(self) -> Schedules:
@@ -204,6 +245,7 @@ class Floor:
             Lines(self.contacts),
             self.choices,
             self.waits,
+            self.following,
             Holding(self.deliveries, self.timers),
             self.inbox,
             self.announcer,
@@ -219,6 +261,7 @@ class Floor:
             Lines(self.contacts),
             self.choices,
             self.waits,
+            self.following,
             Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
             self.timers,
@@ -226,9 +269,9 @@ class Floor:
             self.leases,
         )
 
-    @property
+    @cached_property
     def quotas(self) -> Quotas:
-        return Quotas(self.limiter, self.quota_rules)
+        return Quotas(self.limiter, self.quota_rules, clock=lambda: self.monotonic_s)
 
     @property
     def expand(self) -> Expand:
@@ -240,7 +283,9 @@ class Floor:
             self.deliveries,
             self.timers,
             Planner(self.catalogue, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
-            Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter),
+            self.canceller(reporter),
+            self.gathering(reporter),
+            self.collapsing(reporter),
             self.publisher,
             reporter,
             self.backlog,

@@ -39,6 +39,34 @@ async def test_urgent_work_does_not_wait_for_a_place_among_the_ordinary(broker: 
         await worker.committed(1, URGENT)
 
 
+async def test_a_person_with_many_records_keeps_nobody_else_out(broker: FakeBroker) -> None:
+    async with Worker(broker) as worker:
+        worker.handler.sticks_on(b"ana")
+        await produced(broker, 60, key=b"ana")
+        await worker.until(lambda: worker.consumer.health().in_flight == 60)
+        await produced(broker, 60, key=b"ben")
+        await produced(broker, 60, key=b"cem")
+        await worker.until(lambda: len(worker.handler.handled) == 120)
+        assert worker.handler.handled == sorted(worker.handler.handled)
+        assert not worker.client.paused
+        worker.handler.open.set()
+        await worker.committed(180)
+        assert worker.handler.handled[120:] == list(range(60)), "each in its turn"
+
+
+async def test_a_person_with_more_than_one_can_hold_pauses_their_own_partition_alone(broker: FakeBroker) -> None:
+    async with Worker(broker) as worker:
+        worker.handler.sticks_on(b"ana")
+        await produced(broker, 70, key=b"ana")
+        await worker.until(lambda: worker.client.paused)
+        assert worker.client.paused == {ORDINARY}
+        await produced(broker, 40, key=b"ben", number=1)
+        await worker.committed(40, Partition("orders", 1))
+        worker.handler.open.set()
+        await worker.until(lambda: not worker.client.paused)
+        await worker.committed(70)
+
+
 class Door:
     def __init__(self) -> None:
         self.wait_s = 0.0

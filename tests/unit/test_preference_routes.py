@@ -135,6 +135,10 @@ async def test_without_kafka_the_outcome_is_unknown_and_said_so(house: House) ->
         {"muted_until": "2026-12-01T00:00:00"},
         {"unknown": 1},
         {"choices": [{"level": "category", "name": "security", "enabled": False}]},
+        {"digests": [{"level": "type", "every": "1h"}]},
+        {"digests": [{"level": "topic", "name": "news", "every": "1h"}]},
+        {"digests": [{"level": "global", "every": "8d"}]},
+        {"digests": [{"level": "global", "every": "now"}]},
     ],
 )
 async def test_what_makes_no_sense_is_refused_and_never_reaches_kafka(house: House, body: dict[str, Any]) -> None:
@@ -146,7 +150,7 @@ async def test_a_single_change_leaves_everything_else(house: House) -> None:
     night = {"start": "22:00", "end": "07:00", "zone": "Europe/Berlin"}
     await house.client.patch(PREFERENCES, json=OFF | {"quiet_hours": night, "muted_until": "2026-12-01T00:00:00Z"})
     after = (await house.client.patch(PREFERENCES, json={"muted_until": None})).json()["data"]
-    assert after == {**OFF, "quiet_hours": night, "muted_until": None, "zone": None}
+    assert after == {**OFF, "quiet_hours": night, "muted_until": None, "zone": None, "digests": []}
 
 
 async def test_explain_for_one_that_might_come(house: House) -> None:
@@ -156,6 +160,25 @@ async def test_explain_for_one_that_might_come(house: House) -> None:
     assert (said["decision"], said["reason"], said["preferences_version"]) == ("skip", "preference:category", 1)
     assert [rule["rule"] for rule in said["rules"] if rule["decided"]] == ["category"]
     assert len(said["rules"]) == 8
+
+
+async def test_a_digest_is_chosen_explained_and_taken_away(house: House) -> None:
+    where = {"level": "type", "name": "news.item", "channel": "email"}
+    about = {"channel": "email", "type": "news.item"}
+
+    async def explained(**more: str) -> Any:
+        return (await house.client.get(f"{PREFERENCES}/explain", params=about | more)).json()["data"]["digest"]
+
+    assert await explained() is None
+    set_ = (await house.client.patch(PREFERENCES, json={"digests": [where | {"every": "1h"}]})).json()["data"]
+    assert set_["digests"] == [where | {"every": 3600.0}]
+    assert await explained() == {"window": 3600.0, "mode": "fixed", "max": None}
+    assert await explained(priority="urgent") is None
+    assert await explained(category="security") is None
+    back = await house.client.put(PREFERENCES, json=set_, headers={"If-Match": "*"})
+    assert back.json()["data"] == set_, "what was read can be sent back"
+    gone = (await house.client.patch(PREFERENCES, json={"digests": [where | {"every": None}]})).json()["data"]
+    assert gone["digests"] == []
 
 
 async def test_an_older_preference_lives_under_its_id(house: House) -> None:

@@ -8,19 +8,21 @@ from schemas import topics
 from schemas.requests import CHANNELS
 from schemas.topics import ENVIRONMENTS, PRIORITIES, Environment
 
-WORKERS = ("route", "expand", "persist", "preferences", *(f"deliver.{channel}" for channel in CHANNELS))
+WORKERS = ("route", "expand", "persist", "preferences", "digest", *(f"deliver.{channel}" for channel in CHANNELS))
 
 
 def test_the_names_are_those_of_the_design() -> None:
     assert {topic.name for topic in topics.registry("dev", ("in_app",))} == {
         "notifications.dev.requests",
         "notifications.dev.requests.urgent",
+        "notifications.dev.requests.bulk",
         "notifications.dev.expand",
         "notifications.dev.in-app",
         "notifications.dev.in-app.urgent",
         "notifications.dev.in-app.bulk",
         "notifications.dev.status",
         "notifications.dev.preferences",
+        "notifications.dev.digests",
         "notifications.dev.receipts",
         "notifications.dev.quarantine",
         "notifications.dev.dlq",
@@ -48,8 +50,10 @@ def test_what_route_hands_out_is_read_by_the_channels_group(priority: topics.Pri
     assert topics.deliveries("dev", "in_app", priority) in topics.subscription("dev", "deliver.in_app")
 
 
-def test_urgent_requests_have_a_way_of_their_own_and_bulk_has_none() -> None:
-    assert topics.requests("dev", "urgent") != topics.requests("dev", "bulk") == topics.requests("dev", "normal")
+def test_every_priority_has_a_way_of_its_own_from_the_door_on() -> None:
+    ways = {topics.requests("dev", priority) for priority in PRIORITIES}
+    assert len(ways) == 3
+    assert ways == set(topics.subscription("dev", "route"))
 
 
 def test_a_refused_record_fits_into_quarantine_with_its_reason() -> None:

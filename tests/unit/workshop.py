@@ -18,7 +18,7 @@ ORDINARY, URGENT = Partition("orders", 0), Partition("orders.urgent", 0)
 
 
 class ScriptedHandler:
-    """Raises what its script says for an offset, else takes the record; waits while it is closed."""
+    """Raises what its script says for an offset, else takes the record; waits while it is closed, or closed to a key."""
 
     def __init__(self) -> None:
         self.script: dict[int, list[Exception]] = {}
@@ -29,11 +29,18 @@ class ScriptedHandler:
         self.cannot_bury = 0
         self.open = asyncio.Event()
         self.open.set()
+        self._stuck_keys: set[bytes] = set()
+
+    def sticks_on(self, *keys: bytes) -> None:
+        """These wait for `open`, the others pass."""
+        self._stuck_keys = set(keys)
+        self.open.clear()
 
     async def handle(self, record: Received) -> None:
         self.waiting.add(record.offset)
         try:
-            await self.open.wait()
+            if not self._stuck_keys or record.key in self._stuck_keys:
+                await self.open.wait()
         finally:
             self.waiting.discard(record.offset)
         if self.script.get(record.offset):

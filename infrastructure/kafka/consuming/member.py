@@ -72,7 +72,6 @@ class Member:
         self.lanes: Budgets[Work] = Budgets(self.settler.settle, terms.concurrency)
         self.watch = Watch(client, stall_s=terms.stall_s, rejoin_s=terms.rejoin_s, answer_s=ANSWER_S)
         self.held_back: frozenset[Partition] = frozenset()
-        self.crowded: frozenset[Priority] = frozenset()
         self.progress_at = self.turned_at = time.monotonic()
         self._ready = ready
 
@@ -122,12 +121,11 @@ class Member:
         self.books.finish(work.partition, work.epoch, work.record.offset)
 
     def _hold_back(self) -> None:
-        """Pauses what is crowded, and everything while the gate is closed; resumes what no longer is."""
+        """Pauses what has enough waiting, and everything while the gate is closed; resumes what no longer is."""
         if not self.books.is_open:
             return
-        self.crowded = self.lanes.crowded(self.books.in_flight())
-        closed = self._gate.closed_for_s() > 0
-        wanted = frozenset(tp for tp in self.books.held if closed or priority_of(tp.topic) in self.crowded)
+        held_up = self.lanes.held_up(self.books.in_flight())
+        wanted = self.books.held if self._gate.closed_for_s() > 0 else held_up
         if wanted - self.held_back:
             self._client.pause(wanted - self.held_back)
         if self.held_back - wanted:

@@ -1,0 +1,166 @@
+"""Puts an event into the window of its series, once: joined, it is in exactly one digest, whoever dies when."""
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from consumers.handlers.content import content_of
+from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.digests import DigestStore
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.timers import TimerStore
+from infrastructure.kafka.reporting import Reporter
+from infrastructure.metrics import DELIVERIES, DIGEST_EVENTS
+from infrastructure.ports import Received
+from infrastructure.rendering import CannotRender
+from schemas.catalogue import Catalogue, UnknownName
+from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.digest_terms import Terms
+from schemas.digests import (
+    MOST_TEXT,
+    MOST_TITLE,
+    MOST_VARIABLES_BYTES,
+    Gathered,
+    Series,
+    Window,
+    cut,
+    digested_row,
+    link_or_none,
+    new_window,
+    note_of,
+    series_of,
+    window_timer,
+)
+from schemas.events import event_of
+from schemas.plan import Notification, PlannedDelivery
+
+log = structlog.get_logger()
+
+_TRIES = 12
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.01, 0.5
+
+
+class Crowded(Exception):
+    """Too many join one window at once: this one comes back later, so that nobody else waits for it."""
+
+
+@dataclass(frozen=True)
+class _Joining:
+    """One line on its way into a window of its series."""
+
+    notification: Notification
+    line: PlannedDelivery
+    terms: Terms
+    carried: DeliveryRecord
+    origin: str
+    series: Series
+
+    def new_window(self, before: datetime | None, now: datetime) -> Window:
+        pinned, priority = self.notification.plan.type, self.carried.priority
+        return new_window(self.series, self.line, self.terms, before, now, pinned=pinned, priority=priority)
+
+
+class Gathering:
+    def __init__(
+        self,
+        digests: DigestStore,
+        notifications: NotificationStore,
+        deliveries: DeliveryStore,
+        timers: TimerStore,
+        catalogue: Catalogue,
+        reporter: Reporter,
+    ) -> None:
+        self._digests = digests
+        self._notifications = notifications
+        self._deliveries = deliveries
+        self._timers = timers
+        self._catalogue = catalogue
+        self._reporter = reporter
+
+    async def gathers(
+        self, record: Received, notification: Notification, line: PlannedDelivery, carried: DeliveryRecord
+    ) -> bool:
+        """True when the line has a row in the ledger afterwards; False when it is to go by itself. Raises `Crowded`."""
+        if line.digest is None:
+            return False
+        series = series_of(notification, line, line.digest)
+        row = await self._row(_Joining(notification, line, line.digest, carried, str(record.position), series))
+        if row is None:
+            return False
+        event = event_of(row, origin=record.position, **notification.whose)
+        await self._reporter.status(event, correlation_id=carried.correlation_id, traceparent=carried.traceparent)
+        return True
+
+    async def _row(self, joining: _Joining) -> Delivery | None:
+        event = self._event(joining)
+        if event is None:  # whoever delivers it says why it cannot be rendered; unless it was rendered before
+            return await self._known(joining.carried)
+        for tried in range(_TRIES):
+            now = datetime.now(UTC)
+            window = await self._window(joining, now, sure=tried == 0)
+            if window is not None:
+                mine = event.model_copy(update={"late": window.is_late(event.accepted_at)})
+                row = digested_row(joining.carried, window, mine, now, joining.origin)
+                if await self._digests.join(window, mine, row, now):
+                    return _counted(row, mine)
+                found = await self._known(joining.carried)
+                if found is not None:
+                    return found
+            wait = min(_FIRST_WAIT_S * 2**tried, _LONGEST_WAIT_S)
+            await asyncio.sleep(wait * random.random())  # noqa: S311 - spreads, hides nothing
+        raise Crowded(joining.series.id)
+
+    async def _window(self, joining: _Joining, now: datetime, *, sure: bool) -> Window | None:
+        """The newest window of the series if it is open to this line, else a new one; None when somebody was faster.
+
+        `sure`: one whose time has not come is not asked; the transaction will tell.
+        """
+        environment, delivery = joining.series.environment, joining.line.delivery_id
+        newest = await self._digests.current(joining.series)
+        if newest is not None:
+            young = sure and now < newest.opened_at + newest.terms.window
+            if young or not await self._digests.is_closed(environment, newest.window_id, delivery):
+                return newest
+        last = await self._digests.find(environment, newest.window_id) if newest else None
+        window = joining.new_window(last.closed_at if last else None, now)
+        await asyncio.gather(  # timer first: a window that is open will be closed, whoever dies now
+            self._timers.put(window_timer(environment, window.window_id, window.closes_at, delivery)),
+            self._notifications.note_unplanned(environment, window.window_id, note_of(window, "SCHEDULED", now)),
+        )
+        if not await self._digests.open(window, newest):
+            return None
+        log.info("digest.opened", window=window.window_id, closes_at=window.closes_at.isoformat())
+        return window
+
+    async def _known(self, carried: DeliveryRecord) -> Delivery | None:
+        return await self._deliveries.get(carried.environment, carried.notification_id, carried.delivery_id, carried.shard)
+
+    def _event(self, joining: _Joining) -> Gathered | None:
+        notification, line = joining.notification, joining.line
+        try:
+            content = content_of(notification, self._catalogue)
+        except (CannotRender, UnknownName):
+            return None
+        variables = notification.request.variables
+        return Gathered(
+            notification_id=notification.notification_id,
+            delivery_id=line.delivery_id,
+            shards=joining.carried.shards,
+            accepted_at=notification.accepted_at,
+            expires_at=notification.plan.expires_at,
+            address=line.address,
+            title=cut(content.title, MOST_TITLE),
+            text=cut(content.body, MOST_TEXT),
+            url=link_or_none(content.url),
+            variables=variables if len(json.dumps(variables).encode()) <= MOST_VARIABLES_BYTES else {},
+        )
+
+
+def _counted(row: Delivery, event: Gathered) -> Delivery:
+    DELIVERIES.labels(row.channel, row.state).inc()
+    DIGEST_EVENTS.labels("late" if event.late else "in_time").inc()
+    return row
