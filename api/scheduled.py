@@ -49,7 +49,7 @@ async def _of_sender(stores: Stores, environment: str, entry: Entry) -> Placed:
     if planned is None:
         return await _unrouted(stores, environment, entry)
     send_at = planned.request.send_at
-    if send_at is None or last_moment(send_at) != entry.by or planned.cancelled_at is not None:
+    if send_at is None or not entry.is_of(last_moment(send_at)) or planned.cancelled_at is not None:
         return entry.place, None
     return entry.place, _shown(planned.notification_id, planned.request_id, send_at) | {"status": "DELIVERING"}
 
@@ -63,7 +63,7 @@ async def _unrouted(stores: Stores, environment: str, entry: Entry) -> Placed:
     )
     if planned is not None or cancelled is not None or note is None or note.send_at is None:
         return entry.place, None
-    if last_moment(note.send_at) != entry.by:  # moved since: it has another entry
+    if not entry.is_of(last_moment(note.send_at)):  # moved since: it has another entry
         return entry.place, None
     return entry.place, _shown(entry.notification_id, note.request_id, note.send_at) | {"status": "SCHEDULED"}
 

@@ -24,6 +24,10 @@ class Entry:
     def place(self) -> str:
         return f"{iso(self.by)}#{self.notification_id}"
 
+    def is_of(self, moment: datetime) -> bool:
+        """To the millisecond, as places are written."""
+        return iso(self.by) == iso(moment)
+
 
 def of_producer(producer: str) -> str:
     return f"producer#{producer}"

@@ -27,6 +27,7 @@ from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.schedules import Entry, ScheduleStore
 from infrastructure.dynamo.timers import TimerStore
 from schemas.audiences import EVERYONE, Progress, Tally
+from schemas.base import iso
 from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.caps import Counted, Full, Scope, counted_with, strictest
 from schemas.collapse import SUPERSEDED, Pointer
@@ -396,11 +397,16 @@ class FakeSchedules(ScheduleStore):
 
     async def put(self, environment: str, owners: Iterable[str], entry: Entry) -> None:
         self._outage.write("schedules.put")
-        self.entries |= {(environment, owner, entry) for owner in owners}
+        written = Entry(entry.notification_id, datetime.fromisoformat(iso(entry.by)))
+        self.entries |= {(environment, owner, written) for owner in owners}
 
     async def remove(self, environment: str, owners: Iterable[str], entry: Entry) -> None:
         self._outage.write("schedules.remove")
-        self.entries -= {(environment, owner, entry) for owner in owners}
+        self.entries = {
+            (where, whose, each)
+            for where, whose, each in self.entries
+            if not (where == environment and whose in set(owners) and each.place == entry.place)
+        }
 
     async def page(self, environment: str, owner: str, *, after: str, limit: int) -> list[Entry]:
         mine = sorted(

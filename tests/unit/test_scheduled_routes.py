@@ -33,6 +33,10 @@ async def _ana(house: House) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
+def to_the_microsecond(hours: float) -> str:
+    return (now() + hours * HOUR).replace(microsecond=123_456).isoformat()
+
+
 async def sends(client: httpx2.AsyncClient, send_at: str, **body: Any) -> str:
     answer = await client.post(SEND, json={"to": "ana", "message": "Hi", "environment": "dev", "send_at": send_at} | body)
     assert answer.status_code == 202, answer.text
@@ -61,7 +65,7 @@ async def test_its_sender_and_whom_it_reaches_see_it_in_the_order_of_time(
     olga: httpx2.AsyncClient, ana: httpx2.AsyncClient
 ) -> None:
     late, soon, middle = [await sends(olga, in_hours(hours)) for hours in (9, 1, 5)]
-    bens = await sends(olga, in_hours(7), to="ben")
+    bens = await sends(olga, to_the_microsecond(7), to="ben")
     assert await ids(olga, "scheduled") == [soon, middle, bens, late]
     assert await ids(ana, "pending") == [soon, middle, late]
     assert await ids(ana, "scheduled") == []

@@ -1,0 +1,184 @@
+"""What waits, on the real stack: held and released, at each person's clock and moved, capped and let through."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx2
+import pytest
+
+from infrastructure.local.processes import Child
+from infrastructure.resources import Resources
+from tests.eventually import eventually
+from tests.integration.test_email_and_slack import accepted, calls, in_state
+from tests.integration.test_preferences import PREFERENCES, a_person_with_mail, choose
+
+SEND, HOLDS = "/api/v1/notifications", "/api/v1/ops/holds"
+Unique = Callable[[str], str]
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+async def _nobody_has_chosen_anything(workers: Child, ana: httpx2.AsyncClient) -> AsyncIterator[None]:
+    yield
+    (await ana.put(PREFERENCES, json={}, headers={"If-Match": "*"})).raise_for_status()
+
+
+def wall_in(zone: str, ahead: timedelta) -> str:
+    return (datetime.now(UTC) + ahead).astimezone(ZoneInfo(zone)).replace(tzinfo=None, microsecond=0).isoformat()
+
+
+def quiet_now() -> dict[str, str]:
+    now = datetime.now(UTC)
+    return {"start": f"{now - timedelta(minutes=5):%H:%M}", "end": f"{now + 2 * HOUR:%H:%M}", "zone": "UTC"}
+
+
+async def sends(client: httpx2.AsyncClient, request_id: str, **body: Any) -> str:
+    known = {"message": "Hi", "request_id": request_id, "environment": "dev"}
+    answer = await client.post(SEND, json=known | body)
+    assert answer.status_code == 202, answer.text
+    found: str = answer.json()["data"]["notification_id"]
+    return found
+
+
+async def states(client: httpx2.AsyncClient, notification: str, **wanted: str) -> dict[str, Any]:
+    """The notification, as soon as its deliveries stand so by their channels."""
+
+    async def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = (await client.get(f"{SEND}/{notification}")).json()["data"] or {}
+        seen = {each["channel"]: each["state"] for each in found.get("deliveries", ())}
+        return found if seen == wanted else None
+
+    return await eventually(look)
+
+
+async def test_what_is_held_can_be_seen_counted_and_released_and_goes_out_once(
+    resources: Resources, sandbox: httpx2.AsyncClient, ana: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique
+) -> None:
+    await choose(ana, quiet_hours=quiet_now())
+    to = {"to": {"user": "ana", "email": "ana@example.com"}, "channels": ["email"]}
+    held = [await sends(olga, unique("held"), **to) for _ in range(2)]
+    rows = [await in_state(resources, each, "RETRY") for each in held]
+
+    async def listed() -> list[dict[str, Any]]:
+        answer = await olga.get(HOLDS, params={"reason": "quiet_hours", "limit": 100})
+        found = [each for each in answer.json()["data"] if each["notification_id"] in held]
+        return found if len(found) == 2 else []
+
+    shown = await eventually(listed)
+    assert {each["recipient"] for each in shown} == {"ana"}
+    assert (await olga.get(f"{HOLDS}/counts")).json()["data"]["total"] >= 2
+
+    one = f"{HOLDS}/{rows[0].notification_id}/{rows[0].delivery_id}/release"
+    assert (await ana.post(one)).status_code == 403
+    assert [(await olga.post(one)).json()["data"]["changed"] for _ in range(2)] == [True, False]
+    many = {"notification_id": held[1], "reason": "quiet_hours"}
+    dry = (await olga.post(f"{HOLDS}/release", json=many)).json()["data"]
+    assert (dry["dry_run"], dry["expected"]) == (True, 1)
+    real = many | {"dry_run": False, "expected": 1, "until": dry["until"]}
+    assert (await olga.post(f"{HOLDS}/release", json=real)).json()["data"]["results"] == {"released": 1}
+    for each in held:
+        row = await in_state(resources, each, "SENT")
+        assert accepted(await calls(sandbox, row)) == [True]
+        assert [(step.event, bool(step.by)) for step in row.history] == [
+            ("held", False),
+            ("released", True),
+            ("sent", False),
+        ]
+
+
+async def test_at_each_persons_own_clock_and_who_moves_gets_it_at_the_new_one(
+    resources: Resources, ana: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique
+) -> None:
+    await choose(ana, zone="America/New_York")
+    at = wall_in("America/New_York", 3 * HOUR)
+    to = {"to": {"user": "ana", "email": "ana@example.com"}, "channels": ["in_app", "email"]}
+    notification = await sends(olga, unique("wall"), send_at=at, **to)
+    found = await states(ana, notification, in_app="RETRY", email="RETRY")
+    assert {each["reason"] for each in found["deliveries"]} == {"scheduled"}
+    [due] = {each["next_at"] for each in found["deliveries"]}
+    assert abs(datetime.fromisoformat(due) - datetime.now(UTC) - 3 * HOUR) < timedelta(minutes=1)
+    mine = (await ana.get(f"{SEND}/pending")).json()["data"]
+    assert {(each["channel"], each["status"]) for each in mine if each["notification_id"] == notification} == {
+        ("in_app", "HELD"),
+        ("email", "HELD"),
+    }
+    await choose(ana, zone="Europe/Berlin")  # where that time was hours ago
+    await states(ana, notification, in_app="SENT", email="SENT")
+    assert all(each["notification_id"] != notification for each in (await ana.get(f"{SEND}/pending")).json()["data"])
+
+
+async def test_another_time_for_what_was_sent_for_later_is_its_senders_to_give(
+    ana: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique
+) -> None:
+    later = (datetime.now(UTC) + 30 * HOUR).isoformat()
+    notification = await sends(olga, unique("later"), to="ana", channels=["in_app"], send_at=later)
+
+    async def is_listed() -> bool:
+        lists = [(await client.get(f"{SEND}/{path}")).json() for client, path in ((olga, "scheduled"), (ana, "pending"))]
+        return all(notification in {each["notification_id"] for each in found["data"]} for found in lists)
+
+    await eventually(is_listed)
+    assert (await ana.patch(f"{SEND}/{notification}", json={"send_at": later})).status_code == 404
+    moved = await olga.patch(f"{SEND}/{notification}", json={"send_at": datetime.now(UTC).isoformat()})
+    assert moved.status_code == 200, moved.text
+    await states(olga, notification, in_app="SENT")
+    too_late = (await olga.patch(f"{SEND}/{notification}", json={"send_at": later})).json()["data"]["deliveries"]
+    assert [each["answer"] for each in too_late] == ["sent"]
+
+
+async def test_what_rests_at_a_clock_is_moved_exactly(
+    resources: Resources, sandbox: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique
+) -> None:
+    person = await a_person_with_mail(resources, unique("mia"))
+    notification = await sends(olga, unique("wall"), to=person, channels=["email"], send_at=wall_in("UTC", 2 * HOUR))
+    await states(olga, notification, email="RETRY")
+    moved = await olga.patch(f"{SEND}/{notification}", json={"send_at": wall_in("UTC", 4 * HOUR)})
+    [delivery] = moved.json()["data"]["deliveries"]
+    assert delivery["answer"] == "moved"
+    assert abs(datetime.fromisoformat(delivery["due_at"]) - datetime.now(UTC) - 4 * HOUR) < timedelta(minutes=1)
+    await olga.patch(f"{SEND}/{notification}", json={"send_at": wall_in("UTC", -HOUR)})
+    row = await in_state(resources, notification, "SENT")
+    assert accepted(await calls(sandbox, row)) == [True]
+
+
+@pytest.mark.parametrize("waiting", ["scheduled", "at_their_clock", "quiet_hours"])
+async def test_cancelled_while_it_waits_it_was_stopped(
+    ana: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique, waiting: str
+) -> None:
+    to: dict[str, Any] = {"to": {"user": "ana", "email": "ana@example.com"}, "channels": ["email"]}
+    if waiting == "quiet_hours":
+        await choose(ana, quiet_hours=quiet_now())
+    else:
+        to["send_at"] = wall_in("UTC", 5 * HOUR) + ("Z" if waiting == "scheduled" else "")
+    notification = await sends(olga, unique("stop"), **to)
+
+    async def waits() -> bool:
+        found = (await olga.get(f"{SEND}/{notification}")).json()["data"] or {}
+        return found.get("status") == "SCHEDULED" or [each["state"] for each in found.get("deliveries", ())] == ["RETRY"]
+
+    await eventually(waits)
+    answer = await olga.post(f"{SEND}/{notification}/cancel")
+    assert (answer.status_code, answer.json()["data"]["status"]) == (200, "CANCELLED")
+    assert [each["answer"] for each in answer.json()["data"]["deliveries"]] == (
+        [] if waiting == "scheduled" else ["stopped"]
+    )
+    assert (await olga.get(f"{SEND}/{notification}")).json()["data"]["cancelled_at"] is not None
+
+
+async def test_a_cap_that_holds_says_which_and_its_deadline_ends_it(
+    resources: Resources, ana: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique
+) -> None:
+    """The example types' `calendar.reminder`: three a day, more of them wait."""
+    person = unique("cap")
+    request: dict[str, Any] = {"type": "calendar.reminder", "to": person, "message": "Hi", "channels": ["in_app"]}
+    for _ in range(3):
+        await states(olga, await sends(olga, unique("cap"), **request), in_app="SENT")
+    held = await states(olga, await sends(olga, unique("cap"), **request), in_app="RETRY")
+    assert held["deliveries"][0]["reason"] == "capped:calendar.reminder:3/1d"
+    soon = (datetime.now(UTC) + HOUR).isoformat()
+    ended = await states(olga, await sends(olga, unique("cap"), expires_at=soon, **request), in_app="EXPIRED")
+    assert ended["deliveries"][0]["reason"] == "deadline_passed:capped:calendar.reminder:3/1d"
+    urgent = await sends(olga, unique("cap"), priority="urgent", **request)
+    await states(olga, urgent, in_app="SENT")
