@@ -7,9 +7,6 @@ from typing import Protocol
 
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
-from consumers.capping import Capping
-from consumers.choices import Choices, Links
-from consumers.clocks import Clocks
 from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
 from consumers.following import Following
@@ -30,13 +27,12 @@ from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
-from consumers.rescheduling import Rescheduler
 from consumers.schedule import Schedule
 from consumers.schedules import Schedules
 from consumers.sealed import Sealed
 from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
-from consumers.waits import Waits
+from consumers.waiting import capping_of, choices_of, clocks_of, rescheduler_of, waits_of
 from consumers.waking import Waking
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.backlog import LagBacklog
@@ -147,22 +143,7 @@ def _bridge(environment: Environment, resources: Resources) -> Bridge:
 def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler:
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
     if name == "route":
-        arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
-        schedules = Schedules(stores.notifications, stores.schedules, stores.timers)
-        return Route(
-            arrivals,
-            stores.notifications,
-            _planner(resources),
-            _canceller(resources, reporter),
-            schedules,
-            _rescheduler(resources, schedules, reporter),
-            _collapsing(resources, reporter),
-            stores.timers,
-            resources.publisher,
-            reporter,
-            _gathering(resources, reporter),
-            SettingAside(resources.publisher, seal_keys(resources.settings)[0]),
-        )
+        return _route(resources, reporter)
     if name == "expand":
         return _expand(resources, reporter)
     if name == "persist":
@@ -178,24 +159,48 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
     if name == "preferences":
         waking = Waking(stores.notifications, stores.deliveries, stores.timers)
         return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher, stores.timers, waking)
-        return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher)
     if name == "digest":
-        return CloseDigests(
-            stores.digests,
+        return _digest(resources, reporter)
+    return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
+
+
+def _route(resources: Resources, reporter: Reporter) -> Route:
+    stores = resources.stores
+    arrivals = Arrivals(seal_keys(resources.settings), resources.settings.raw_producers)
+    schedules = Schedules(stores.notifications, stores.schedules, stores.timers)
+    return Route(
+        arrivals,
+        stores.notifications,
+        _planner(resources),
+        _canceller(resources, reporter),
+        schedules,
+        rescheduler_of(resources, schedules, reporter),
+        _collapsing(resources, reporter),
+        stores.timers,
+        resources.publisher,
+        reporter,
+        _gathering(resources, reporter),
+        SettingAside(resources.publisher, seal_keys(resources.settings)[0]),
+    )
+
+
+def _digest(resources: Resources, reporter: Reporter) -> CloseDigests:
+    stores = resources.stores
+    return CloseDigests(
+        stores.digests,
+        stores.notifications,
+        stores.timers,
+        choices_of(resources),
+        HandingOut(
             stores.notifications,
-            stores.timers,
-            _choices(resources),
-            HandingOut(
-                stores.notifications,
-                _collapsing(resources, reporter),
-                resources.publisher,
-                reporter,
-                _gathering(resources, reporter),
-            ),
+            _collapsing(resources, reporter),
             resources.publisher,
             reporter,
-        )
-    return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
+            _gathering(resources, reporter),
+        ),
+        resources.publisher,
+        reporter,
+    )
 
 
 def _canceller(resources: Resources, reporter: Reporter) -> Canceller:
@@ -209,11 +214,6 @@ def _gathering(resources: Resources, reporter: Reporter) -> Gathering:
     return Gathering(stores.digests, stores.notifications, stores.deliveries, stores.timers, resources.catalogue, reporter)
 
 
-def _choices(resources: Resources) -> Choices:
-    settings = resources.settings
-    return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
-
-
 def _collapsing(resources: Resources, reporter: Reporter) -> Collapsing:
     stores = resources.stores
     return Collapsing(stores.pointers, stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
@@ -225,39 +225,12 @@ def _planner(resources: Resources) -> Planner:
     return Planner(
         resources.catalogue,
         stores.contacts,
-        _capping(resources),
+        capping_of(resources),
         settings.delivery_policy,
-        _choices(resources),
+        choices_of(resources),
         quotas,
-        _clocks(resources),
+        clocks_of(resources),
     )
-
-
-def _rescheduler(resources: Resources, schedules: Schedules, reporter: Reporter) -> Rescheduler:
-    stores = resources.stores
-    return Rescheduler(
-        stores.notifications,
-        schedules,
-        stores.deliveries,
-        stores.inbox,
-        Holding(stores.deliveries, stores.timers),
-        _clocks(resources),
-        resources.announcer,
-        reporter,
-    )
-
-
-def _clocks(resources: Resources) -> Clocks:
-    return Clocks(resources.stores.contacts, _choices(resources), resources.settings.default_time_zone)
-
-
-def _capping(resources: Resources) -> Capping:
-    across_types = resources.settings.person_caps
-    return Capping(resources.stores.caps, resources.catalogue, _choices(resources), across_types)
-
-
-def _waits(resources: Resources) -> Waits:
-    return Waits(_clocks(resources), _choices(resources), _capping(resources))
 
 
 def _expand(resources: Resources, reporter: Reporter) -> Expand:
@@ -293,8 +266,8 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             reporter,
             longest,
             Lines(stores.contacts),
-            _choices(resources),
-            _waits(resources),
+            choices_of(resources),
+            waits_of(resources),
             following,
             Holding(stores.deliveries, stores.timers),
             stores.inbox,
@@ -308,8 +281,8 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         reporter,
         longest,
         Lines(stores.contacts),
-        _choices(resources),
-        _waits(resources),
+        choices_of(resources),
+        waits_of(resources),
         following,
         dispatcher,
         stores.deliveries,

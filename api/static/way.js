@@ -6,7 +6,7 @@ const LOOK_MS = 250;
 const LONGEST_LOOK_MS = 3000;
 const GIVE_UP_MS = 10 * 60_000;
 const CHANNELS = { in_app: "Inbox", email: "E-mail", slack: "Slack" };
-const TONES = { sent: "ok", retrying: "warn", waiting: "warn", failed: "bad", expired: "bad" };
+const TONES = { sent: "ok", retrying: "warn", held: "warn", waiting: "warn", failed: "bad", expired: "bad" };
 const REASONS = {
   no_address: "no address is known for this channel",
   no_inbox: "an address has no inbox",

@@ -1,0 +1,43 @@
+"""How the parts are wired by which deliveries wait: whose clock, which choices, which caps, and another time."""
+
+from consumers.capping import Capping
+from consumers.choices import Choices, Links
+from consumers.clocks import Clocks
+from consumers.holding import Holding
+from consumers.rescheduling import Rescheduler
+from consumers.schedules import Schedules
+from consumers.waits import Waits
+from infrastructure.kafka.reporting import Reporter
+from infrastructure.resources import Resources
+
+
+def choices_of(resources: Resources) -> Choices:
+    settings = resources.settings
+    return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
+
+
+def clocks_of(resources: Resources) -> Clocks:
+    return Clocks(resources.stores.contacts, choices_of(resources), resources.settings.default_time_zone)
+
+
+def capping_of(resources: Resources) -> Capping:
+    across_types = resources.settings.person_caps
+    return Capping(resources.stores.caps, resources.catalogue, choices_of(resources), across_types)
+
+
+def waits_of(resources: Resources) -> Waits:
+    return Waits(clocks_of(resources), choices_of(resources), capping_of(resources))
+
+
+def rescheduler_of(resources: Resources, schedules: Schedules, reporter: Reporter) -> Rescheduler:
+    stores = resources.stores
+    return Rescheduler(
+        stores.notifications,
+        schedules,
+        stores.deliveries,
+        stores.inbox,
+        Holding(stores.deliveries, stores.timers),
+        clocks_of(resources),
+        resources.announcer,
+        reporter,
+    )
