@@ -60,7 +60,7 @@ class DeliveryStore:
         """Takes a fresh delivery, or one that waits for just this turn."""
         free = "attribute_not_exists(delivery_id) OR (#s_state IN (:retry, :pending) AND #s_turn = :s_turn)"
         values = {":retry": "RETRY", ":pending": "PENDING"}
-        return await self._claim(claimed(record, now), free, values, keep=("attempt", "doubtful"))
+        return await self._claim(claimed(record, now), free, values, keep=("attempt", "doubtful", "released"))
 
     async def take_over(self, record: DeliveryRecord, held: Delivery, now: datetime) -> Claim:
         """Takes the claim of a worker that is thought dead, if nothing has moved since `held` was read.
@@ -70,7 +70,7 @@ class DeliveryStore:
         mine = claimed(record, now).model_copy(update={"turn": held.turn, "doubtful": True})
         condition = "#s_state = :in_flight AND #s_claim_token = :seen"
         values = {":in_flight": "IN_FLIGHT", ":seen": held.claim_token}
-        return await self._claim(mine, condition, values, count=("attempt",))
+        return await self._claim(mine, condition, values, keep=("released",), count=("attempt",))
 
     async def settle(self, outcome: Delivery) -> Delivery | None:
         """Records what a claimed attempt came to; None when the claim was lost meanwhile (the row stays as it is).
