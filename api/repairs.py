@@ -117,9 +117,9 @@ class Repairs:
     async def replay(
         self, environment: Environment, wanted: Wanted, by: str, *, expected: int, per_s: float = DEFAULT_PER_S
     ) -> AsyncGenerator[Result, None]:
-        """Redrives, or releases what is HELD, whatever matches, oldest first; raises `Differs` when it is not as many as expected.
+        """Redrives what matches, or releases it where it is HELD, oldest first; raises `Differs` when it is not as many.
 
-        Stopped in the middle, it has redriven some of them; begun again, it goes on with the others.
+        Stopped in the middle, it has done so to some of them; begun again, it goes on with the others.
         """
         if wanted.look.until is None:  # what fails again meanwhile is not redriven twice
             wanted = replace(wanted, look=replace(wanted.look, until=datetime.now(UTC)))

@@ -14,7 +14,7 @@ from api.cursors import bad_cursor, read_cursor
 from api.dependencies import House
 from api.envelope import ok
 from api.problems import Problem
-from api.repairs import Differs, Preview, Repairs, Wanted
+from api.repairs import Differs, Preview, Repairs, Result, Wanted
 from api.shown import shown_delivery, shown_groups
 from infrastructure.auth.user import User
 from infrastructure.dynamo.troubled import Already, Change, NotSo
@@ -66,7 +66,7 @@ def place_after(cursor: str | None) -> str | None:
 
 
 async def many(
-    repairs: Repairs, environment: Environment, body: ManyIn, state: Listed, by: str, done: str
+    repairs: Repairs, environment: Environment, body: ManyIn, state: Listed, by: str, done: Result
 ) -> dict[str, Any]:
     """A dry run unless `dry_run` is false: then it is `done` to what matches, if it is as many as expected."""
     wanted = body.those(state)
