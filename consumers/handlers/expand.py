@@ -1,13 +1,13 @@
 """expand: walks one shard of an audience, page by page, from a cursor kept in a row of its own.
 
-A page is produced and its skips are written before the cursor moves, so a death in between repeats it: delivery ids are
-the same again, and deliver absorbs them. Whoever finds that somebody else has moved the cursor goes on from there. Once it
-is cancelled, a walk ends where it is, and goes the same way again to take back what it handed out.
+A page is said to be begun, produced, its skips written, and then the cursor moves. A death in between repeats it: delivery
+ids are the same again, and deliver absorbs them; what was begun is finished before anything stops the walk, so that the
+cursor covers all that is out. Whoever finds that somebody else has moved on goes on from there. Once it is cancelled, a walk
+ends at its cursor, and goes the same way again to take back what it handed out.
 """
 
 import asyncio
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +19,7 @@ from consumers.collapsing import Collapsing
 from consumers.completing import ask_whether_it_ended
 from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import handed_over
+from consumers.pages import Page, next_page
 from consumers.planning import Planner
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
@@ -28,11 +29,11 @@ from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Backlog, Publisher, Received
 from schemas import cloudevents, topics
-from schemas.audiences import PAGE, Audience, ExpandRecord, Progress, Stop
+from schemas.audiences import Audience, ExpandRecord, Progress, Stop
 from schemas.deliveries import DeliveryRecord, deadline, row_of
 from schemas.events import event_of
 from schemas.fallback import at_once
-from schemas.plan import Notification, PlannedDelivery, audience_lines, people_named
+from schemas.plan import Notification, PlannedDelivery, audience_lines
 from schemas.timers import Timer
 
 log = structlog.get_logger()
@@ -131,18 +132,18 @@ class Expand:
             )
             log.info("audience.walked", members=progress.members, skipped=progress.skipped, stopped=progress.stopped)
             return None
-        if (stop := self._stopped(walk.notification, now)) is not None:
-            return await self._expansions.advance(progress, progress.ended(stop, now))
-        if await self._is_behind(walk):
-            await self._pause(walk.carried, now)
-            return None
+        if not progress.is_within_a_page:
+            if (stop := self._stopped(walk.notification, now)) is not None:
+                return await self._expansions.advance(progress, progress.ended(stop, now))
+            if await self._is_behind(walk):
+                await self._pause(walk.carried, now)
+                return None
         try:
             async with self._pages:
-                page = await self._page(walk, progress)
+                return await self._page(walk, progress)
         except Crowded:
             await self._pause(walk.carried, now)
             return None
-        return await self._expansions.advance(progress, progress.past(page))
 
     def _stopped(self, notification: Notification, now: datetime) -> Stop | None:
         if notification.cancelled_at is not None:
@@ -170,47 +171,37 @@ class Expand:
         log.info("audience.paused", until=timer.due_at.isoformat())
 
     async def _page(self, walk: _Walk, progress: Progress) -> Progress:
-        """Hands out one page; returns what it counted and where it ends."""
-        people, last, more = await self._next_members(walk, after=progress.cursor)
-        lines = await self._planner.page(walk.notification, people)
+        """Hands out the next page, or what is left of one that was begun; returns where the walk stands afterwards."""
+        page = await self._next_page(walk, after=progress.cursor, up_to=progress.page_to)
+        lines = await self._planner.page(walk.notification, page.people)
+        if lines and page.last > progress.page_to:
+            begun = await self._expansions.advance(progress, progress.begun(page.last, datetime.now(UTC)))
+            if (begun.cursor, begun.page_to) != (progress.cursor, page.last):
+                return begun  # somebody else was here
+            progress = begun
         await self._collapsing.replace_older(walk.record, walk.notification, lines)
         await asyncio.gather(
             *(self._hand_out(walk, line) for line in at_once(lines)),
             *(self._skip(walk, line) for line in lines if line.skipped is not None),
         )
         skipped = sum(line.skipped is not None for line in lines)
-        counted: dict[str, object] = {"members": len(people), "planned": len(lines) - skipped, "skipped": skipped}
-        ends: dict[str, object] = {"cursor": last, "done": not more, "updated_at": datetime.now(UTC)}
-        return progress.model_copy(update=counted | ends)
+        counted: dict[str, object] = {"members": len(page.people), "planned": len(lines) - skipped, "skipped": skipped}
+        ends: dict[str, object] = {"cursor": page.last, "done": not page.more, "updated_at": datetime.now(UTC)}
+        return await self._expansions.advance(progress, progress.past(progress.model_copy(update=counted | ends)))
 
     async def _take_back(self, walk: _Walk, progress: Progress) -> Progress:
         """Asks one page of what was handed out to stop, delivery by delivery; moves on once all have been asked."""
         async with self._pages:
-            people, last, more = await self._next_members(walk, after=progress.taken_back_to)
-            lines = audience_lines(walk.notification, [person for person in people if person <= progress.cursor], {})
+            page = await self._next_page(walk, after=progress.taken_back_to)
+            reached = [person for person in page.people if person <= progress.cursor]
+            lines = audience_lines(walk.notification, reached, {})
             await self._canceller.take_back(walk.record, walk.notification, lines, walk.carried.traceparent)
-        is_all = not more or last >= progress.cursor
-        return await self._expansions.advance(progress, progress.taken_back_past(last, datetime.now(UTC), is_all=is_all))
+        is_all = not page.more or page.last >= progress.cursor
+        at = datetime.now(UTC)
+        return await self._expansions.advance(progress, progress.taken_back_past(page.last, at, is_all=is_all))
 
-    async def _next_members(self, walk: _Walk, *, after: str) -> tuple[Sequence[str], str, bool]:
-        """The next people of the shard, each once however many of the topics they are in; the last name; is there more.
-
-        All topics are read side by side in the order of names: the first names of the merged pages are complete. Left
-        out is who came after the cutoff, and who is named: they have a line of their own.
-        """
-        environment, shard = walk.carried.environment, walk.carried.shard
-        reads = (
-            self._contacts.members(environment, topic, shard, after=after, limit=PAGE) for topic in walk.audience.topics
-        )
-        pages = await asyncio.gather(*reads)
-        since: dict[str, datetime] = {}
-        for member in (each for page in pages for each in page):
-            since[member.person] = min(since.get(member.person, member.since), member.since)
-        first = sorted(since)[:PAGE]
-        named = set(people_named(walk.notification.request))
-        more = len(since) > PAGE or any(len(page) == PAGE for page in pages)
-        people = [person for person in first if since[person] <= walk.audience.cutoff and person not in named]
-        return people, first[-1] if first else after, more
+    async def _next_page(self, walk: _Walk, *, after: str, up_to: str = "") -> Page:
+        return await next_page(self._contacts, walk.notification, walk.audience, walk.carried, after=after, up_to=up_to)
 
     async def _hand_out(self, walk: _Walk, line: PlannedDelivery) -> None:
         delivery = walk.record_of(line)
