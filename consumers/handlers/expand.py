@@ -8,6 +8,7 @@ ends at its cursor, and goes the same way again to take back what it handed out.
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -41,6 +42,8 @@ log = structlog.get_logger()
 _PAGES_AT_ONCE = 4
 """Over all shards of this process: what is in memory does not grow with the audience, nor with how many there are."""
 _PAUSE_S = 5.0
+_STRETCH_S = 20.0
+"""How long one shard is walked in one go: then the others have their turn, and a worker that is to stop can."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Expand:
     async def _walk(self, record: Received, carried: ExpandRecord) -> None:
         """To the end of the shard, or until a timer holds what is left of it."""
         progress = await self._expansions.get(carried.environment, carried.notification_id, carried.shard)
+        began = time.monotonic()
         while True:
             # read anew for each page: somebody may have cancelled
             notification = await self._notifications.get(carried.environment, carried.notification_id)
@@ -119,6 +123,9 @@ class Expand:
                 return
             after = await self._step(_Walk(record, carried, notification, audience), progress, datetime.now(UTC))
             if after is None:
+                return
+            if time.monotonic() - began > _STRETCH_S:
+                await self._rest(carried, datetime.now(UTC))
                 return
             progress = after
 
@@ -158,17 +165,21 @@ class Expand:
         return max(await asyncio.gather(*looks)) > self._backlog_max_s
 
     async def _pause(self, carried: ExpandRecord, now: datetime) -> None:
+        spread = random.uniform(0.8, 1.2)  # noqa: S311 - spreads the shards
+        await self._rest(carried, now + timedelta(seconds=_PAUSE_S * spread))
+
+    async def _rest(self, carried: ExpandRecord, until: datetime) -> None:
         """The record comes back by itself; until then nothing of it is held here."""
         timer = Timer(
             environment=carried.environment,
             timer_id=f"expand#{carried.key}",
-            due_at=now + timedelta(seconds=_PAUSE_S * random.uniform(0.8, 1.2)),  # noqa: S311 - spreads the shards
+            due_at=until,
             topic=topics.expand(carried.environment),
             key=carried.key,
             value=carried.model_dump_json(exclude_defaults=True),
         )
         await self._timers.put(timer)
-        log.info("audience.paused", until=timer.due_at.isoformat())
+        log.info("audience.rests", until=until.isoformat())
 
     async def _page(self, walk: _Walk, progress: Progress) -> Progress:
         """Hands out the next page, or what is left of one that was begun; returns where the walk stands afterwards."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from consumers.handlers import expand
 from infrastructure.ports import Outgoing, Received
 from schemas.audiences import EVERYONE, PAGE, ledger_shards, topics_named
 from schemas.ids import delivery_id, notification_id, shard_of
@@ -346,6 +347,19 @@ async def test_a_page_that_was_begun_is_finished_though_more_have_joined_than_on
     [first, _] = await floor.expansions.of("dev", floor.notification.notification_id, FAKE_SHARDS)
     assert (first.cursor, first.members) == (mine[PAGE - 1], PAGE)
     assert set(recipients(floor.handed_out(BULK))) == set(mine[:PAGE])
+
+
+async def test_a_long_shard_rests_after_a_while_and_goes_on_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expand, "_STRETCH_S", -1.0)
+    floor = await a_routed_crowd(3 * PAGE)
+    [record, _] = floor.handed_out("expand")
+    await floor.expand.handle(record)
+    assert len(floor.handed_out(BULK)) == PAGE
+    [timer] = floor.timers.timers.values()
+    assert (timer.topic, timer.value.encode()) == (record.topic, record.value)
+    while floor.timers.timers.popitem()[1].topic == record.topic:
+        await floor.expand.handle(record)
+    assert recipients(floor.handed_out(BULK)) == Counter(in_shard(a_crowd(3 * PAGE), 0))
 
 
 async def test_a_cancellation_that_came_first_is_said_by_every_shard() -> None:
