@@ -17,7 +17,7 @@ import structlog
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
 from consumers.collapsing import Collapsing
-from consumers.completing import ask_whether_it_ended
+from consumers.completing import Completing
 from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import handed_over
 from consumers.pages import Page, next_page
@@ -82,6 +82,7 @@ class Expand:
         self._contacts = contacts
         self._deliveries = deliveries
         self._timers = timers
+        self._completing = Completing(timers)
         self._planner = planner
         self._canceller = canceller
         self._collapsing = collapsing
@@ -134,9 +135,7 @@ class Expand:
         if progress.done:
             if walk.notification.cancelled_at is not None and not progress.taken_back:
                 return await self._take_back(walk, progress)
-            await ask_whether_it_ended(
-                self._timers, walk.carried.environment, walk.carried.notification_id, is_audience=True
-            )
+            await self._completing.ask(walk.carried.environment, walk.carried.notification_id, is_audience=True)
             log.info("audience.walked", members=progress.members, skipped=progress.skipped, stopped=progress.stopped)
             return None
         if not progress.is_within_a_page:
