@@ -136,6 +136,15 @@ async def test_who_subscribes_until_the_time_it_is_sent_at_is_in() -> None:
     assert recipients(floor.handed_out(BULK)) == {"ana": 1, "early": 1}
 
 
+async def test_the_cutoff_of_a_clock_that_is_ahead_is_now() -> None:
+    floor = await a_floor("ana")
+    ahead_ms = int((now() + timedelta(hours=1)).timestamp() * 1000)
+    await floor.route.handle(replace(a_request(NEWS), timestamp_ms=ahead_ms))
+    await floor.contacts.subscribe("dev", "late", ("news",), now() + timedelta(minutes=1))
+    await floor.walks()
+    assert recipients(floor.handed_out(BULK)) == {"ana": 1}
+
+
 async def test_who_was_in_one_topic_before_is_in_though_they_joined_another_later() -> None:
     floor = await a_floor("ana")
     await floor.contacts.subscribe("dev", "ana", ("sport",), now() + timedelta(hours=1))
