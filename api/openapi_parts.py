@@ -32,7 +32,7 @@ TAGS: list[Node] = [
     {"name": "people", "description": "Where people can be reached, and the topics they belong to"},
     {"name": "login", "description": "Sessions for browsers"},
     {"name": "keys", "description": "API keys of backends"},
-    {"name": "operators", "description": "Lag, deliveries in trouble, quarantine"},
+    {"name": "operators", "description": "Lag, deliveries in trouble, holds, quarantine"},
     {"name": "health", "description": "For orchestrators"},
     {"name": "legacy", "description": "The older services' calls, unchanged for their clients"},
 ]
@@ -76,6 +76,8 @@ CONFLICTS = {
     "rotateKey": {"409"},
     "replayDeliveries": {"409"},
     "redriveDelivery": {"409"},
+    "releaseHolds": {"409"},
+    "releaseHold": {"409"},
     "settleDelivery": {"409"},
     "discardDelivery": {"409"},
     "replayQuarantined": {"409"},

@@ -1,7 +1,7 @@
 """What an operator does to deliveries in trouble. Every step is conditional, says who, and may be repeated."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,18 +11,17 @@ import structlog
 
 from api.audiences import row_named
 from api.pacing import DEFAULT_PER_S, paced
-from infrastructure.dynamo.ledger import TROUBLED
 from infrastructure.dynamo.troubled import Already, Change, Moved, NotSo
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Publisher
 from infrastructure.resources import Stores
 from schemas import cloudevents
-from schemas.deliveries import Delivery
+from schemas.deliveries import RELEASED, Delivery
 from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery, line_of
 from schemas.timers import Timer, turn_timer
 from schemas.topics import Environment
-from schemas.troubled import Look, Settlement
+from schemas.troubled import Look, Settlement, listed_as
 
 log = structlog.get_logger()
 
@@ -30,7 +29,8 @@ MOST_AT_ONCE = 10_000
 _SOON = timedelta(seconds=1)
 _SAMPLES = 5
 
-Result = Literal["redriven", "already on its way", "left alone", "missing"]
+Result = Literal["redriven", "released", "already on its way", "left alone", "missing"]
+Move = Callable[[Delivery, str, datetime], Awaitable[Change]]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,11 @@ class Repairs:
         row = await row_named(self._stores, environment, notification_id, delivery_id)
         return await self._redrive(row, by) if row is not None else None
 
+    async def release(self, environment: Environment, notification_id: str, delivery_id: str, by: str) -> Change | None:
+        """What waits for its time goes out now, once. A cancelled or expired one does not."""
+        row = await row_named(self._stores, environment, notification_id, delivery_id)
+        return await self._release(row, by) if row is not None else None
+
     async def settle(
         self, environment: Environment, notification_id: str, delivery_id: str, state: Settlement, by: str, note: str
     ) -> Change | None:
@@ -112,18 +117,20 @@ class Repairs:
     async def replay(
         self, environment: Environment, wanted: Wanted, by: str, *, expected: int, per_s: float = DEFAULT_PER_S
     ) -> AsyncGenerator[Result, None]:
-        """Redrives what matches, oldest first; raises `Differs` when it is not as many as expected.
+        """Redrives what matches, or releases it where it is HELD, oldest first; raises `Differs` when it is not as many.
 
-        Stopped in the middle, it has redriven some of them; begun again, it goes on with the others.
+        Stopped in the middle, it has done so to some of them; begun again, it goes on with the others.
         """
         if wanted.look.until is None:  # what fails again meanwhile is not redriven twice
             wanted = replace(wanted, look=replace(wanted.look, until=datetime.now(UTC)))
         found = await self.preview(environment, wanted)
         if found.total != expected or not found.whole:
             raise Differs(found)
+        held = wanted.look.state == "HELD"
         async with aclosing(self._rows(environment, wanted)) as rows, aclosing(paced(rows, per_s)) as slowly:
             async for row in slowly:
-                yield _result(await self._redrive(row, by))
+                change = await (self._release(row, by) if held else self._redrive(row, by))
+                yield _result(change, "released" if held else "redriven")
 
     async def _rows(self, environment: Environment, wanted: Wanted) -> AsyncGenerator[Delivery, None]:
         look = replace(wanted.look, newest_first=False)
@@ -131,7 +138,7 @@ class Repairs:
             notification = await self._stores.notifications.get(environment, wanted.notification_id)
             for shard in range(notification.plan.shards if notification else 1):
                 for row in await self._stores.deliveries.in_shard(environment, wanted.notification_id, shard):
-                    if row.state == look.state and look.shows(row) and _is_inside(row, look):
+                    if listed_as(row) == look.state and look.shows(row) and _is_inside(row, look):
                         yield row
             return
         after: str | None = None
@@ -143,27 +150,38 @@ class Repairs:
                 return
 
     async def _redrive(self, row: Delivery, by: str) -> Change | None:
+        if listed_as(row) in (None, "HELD"):
+            return NotSo(row)
+        return await self._sent_on(row, by, self._stores.trouble.redrive, "delivery.redriven")
+
+    async def _release(self, row: Delivery, by: str) -> Change | None:
+        if not row.held and not row.released:
+            return NotSo(row)
+        if not row.held and row.state != "PENDING":
+            return Already(row)
+        return await self._sent_on(row, by, self._stores.trouble.release, "delivery.released")
+
+    async def _sent_on(self, row: Delivery, by: str, move: Move, said: str) -> Change | None:
         """Timer first, then the row that waits for it: the timer is the delivery."""
         notification = await self._stores.notifications.get(row.environment, row.notification_id)
         line = line_of(notification, row.delivery_id, row.recipient) if notification else None
         if notification is None or line is None:
             return None
-        if row.state not in TROUBLED:
-            return NotSo(row)
         timer = _timer(row, notification, line, datetime.now(UTC) + _SOON)
         await self._stores.timers.put(timer)
         change: Change = Already(row)
         if row.state != "PENDING":
-            change = await self._stores.trouble.redrive(row, by, datetime.now(UTC))
+            change = await move(row, by, datetime.now(UTC))
         if not isinstance(change, NotSo):
             if datetime.now(UTC) >= timer.due_at:  # it may have fired before the row waited for it
                 await self._stores.timers.put(timer)
             await self._report(change.delivery, notification)
-        _say("delivery.redriven", change, by)
+        _say(said, change, by)
         return change
 
     async def _report(self, row: Delivery, notification: Notification | None) -> None:
-        event = event_of(row, **(notification.whose if notification else {}))
+        said = {"event": RELEASED} if row.released and row.state == "PENDING" else {}
+        event = event_of(row, **(notification.whose if notification else {}) | said)
         await self._reporter.status(event, correlation_id="", traceparent=cloudevents.traceparent_of({}))
 
 
@@ -177,10 +195,10 @@ def _is_inside(row: Delivery, look: Look) -> bool:
     return (look.since is None or row.updated_at >= look.since) and (look.until is None or row.updated_at <= look.until)
 
 
-def _result(change: Change | None) -> Result:
+def _result(change: Change | None, done: Result) -> Result:
     match change:
         case Moved():
-            return "redriven"
+            return done
         case Already():
             return "already on its way"
         case NotSo():

@@ -21,6 +21,7 @@ _ROW = {
     "provider_id",
     "attempt",
     "doubtful",
+    "next_at",
     "updated_at",
 }
 

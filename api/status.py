@@ -12,7 +12,7 @@ from infrastructure.resources import Stores
 from schemas.cancelling import Cancellation
 from schemas.deliveries import Delivery
 from schemas.events import Position
-from schemas.fallback import waiting_reason
+from schemas.fallback import comes_at, lines_for, waiting_reason
 from schemas.plan import Notification, PlannedDelivery, Unplanned
 from schemas.topics import Environment
 
@@ -66,7 +66,9 @@ def _delivery(
     notification: Notification, line: PlannedDelivery, known: dict[str, Delivery], states: dict[str, str]
 ) -> dict[str, Any]:
     row = known.get(line.delivery_id)
-    waits = waiting_reason(notification.plan, line)
+    waits, comes = waiting_reason(notification.plan, line), None
+    if row is None and line.step and line.skipped is None:
+        comes = comes_at(notification.plan, lines_for(notification, line.recipient), line, known)
     return {
         "delivery_id": line.delivery_id,
         "recipient": line.recipient,
@@ -79,7 +81,7 @@ def _delivery(
         "doubtful": row.doubtful if row else False,
         "provider": row.provider if row else None,
         "provider_id": row.provider_id if row else None,
-        "next_at": row.next_at if row else None,
+        "next_at": row.next_at if row else comes,
         "updated_at": row.updated_at if row else None,
     }
 

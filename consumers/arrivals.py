@@ -1,5 +1,6 @@
 """From a Kafka record to a request we may act on, or to the reason why not. One parser for every entrance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
@@ -86,6 +87,15 @@ def _moment(timestamp_ms: int) -> datetime:
     return datetime.fromtimestamp(min(max(timestamp_ms, 0), _LATEST_MS) / 1000, UTC)
 
 
+def _accepted(timestamp_ms: int, headers: Mapping[str, str]) -> datetime:
+    """When the record came; for one that waited in a timer, when it first did. Nobody can claim to come later than that."""
+    came = _moment(timestamp_ms)
+    try:
+        return min(came, datetime.fromisoformat(headers[cloudevents.ACCEPTED_AT]))
+    except (KeyError, ValueError, TypeError):
+        return came
+
+
 @dataclass(frozen=True)
 class _Sender:
     """What the headers say; `trouble` is the reason and the detail when they alone refuse the record."""
@@ -166,7 +176,7 @@ def _arrived(record: Received, sender: _Sender, body: dict[str, Any]) -> Arrival
         sender.producer,
         sender.request_id,
         request,
-        _moment(timestamp_ms),
+        _accepted(timestamp_ms, sender.headers),
         origin,
         sender.correlation_id,
         cloudevents.traceparent_of(sender.headers),

@@ -105,7 +105,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             catalogue=catalogue,
             stores=Stores.on(dynamo, settings.audience_shards),
             publisher=publisher,
-            entrance=Entrance(publisher, seal_keys(settings)[0]),
+            entrance=Entrance(publisher, seal_keys(settings)[0], catalogue),
             redis=redis,
             announcer=Announcer(redis),
             http=http,

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from schemas.fallback import flaw_in
 from schemas.requests import NotificationRequest
+from schemas.topics import Priority
 from schemas.types import PLAIN, NotificationType, Template
 
 Versioned = TypeVar("Versioned", NotificationType, Template)
@@ -56,6 +57,15 @@ class Catalogue:
             raise Unresolved("impossible_fallback", *flaw)
         return kind, self._pinned_template(request, kind)
 
+    def priority(self, request: NotificationRequest) -> Priority:
+        """What the request asks for, else its type; normal for what will be refused."""
+        if request.priority is not None:
+            return request.priority
+        try:
+            return self.type(request.type).priority
+        except UnknownName:
+            return "normal"
+
     def _pinned_template(self, request: NotificationRequest, kind: NotificationType) -> str | None:
         """A message of the request's own comes before the type's template."""
         wanted = request.template or (kind.template if request.message is None else None)
@@ -66,6 +76,9 @@ class Catalogue:
             return self.template(wanted).pinned if wanted else None
         except UnknownName as error:
             raise Unresolved("unknown_template", "/template", str(error)) from error
+
+
+NO_TYPES = Catalogue({}, {})
 
 
 def _by_name(entries: Iterable[Versioned]) -> dict[str, Versioned]:

@@ -14,6 +14,8 @@ REQUEST_TYPE = "carillon.request.v1"
 CORRELATION_ID = "x-correlation-id"
 SEAL = "x-carillon-seal"
 SET_ASIDE = "x-carillon-set-aside"
+ACCEPTED_AT = "x-carillon-accepted-at"
+"""When a request that waited for its time was first accepted; a later record brings it back."""
 TRACEPARENT = "traceparent"
 
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

@@ -14,17 +14,25 @@ StatusName = Literal[
     "sent",
     "skipped",
     "retrying",
+    "held",
     "failed",
     "expired",
     "cancelled",
     "unknown",
     "redriven",
+    "released",
     "late",
     "digested",
 ]
 ENDED: frozenset[State] = frozenset({"SENT", "SKIPPED", "FAILED", "EXPIRED", "CANCELLED", "UNKNOWN", "DIGESTED"})
 """Nothing more is tried by itself. UNKNOWN is settled by what the provider tells later, or by a person; DIGESTED is in a
 digest, which is a notification with a delivery of its own."""
+
+
+HOLDS = frozenset({"quiet_hours", "scheduled", "capped"})
+"""What a delivery may rest for without anything having failed; a reason says it first, details follow a colon."""
+HELD: Literal["held"] = "held"
+RELEASED: Literal["released"] = "released"
 
 
 class DeliveryRecord(Record):
@@ -90,7 +98,8 @@ EVENT_OF: dict[State, StatusName] = {
 class Delivery(Record):
     """A row of the ledger. Its history lives in it: a step costs no write of its own.
 
-    `attempt` counts from 0. `doubtful`: an attempt may have reached the provider without our hearing of it.
+    `attempt` counts from 0. `doubtful`: an attempt may have reached the provider without our hearing of it. `released`:
+    an operator said that nothing is to hold it any more.
     """
 
     environment: Environment
@@ -106,6 +115,7 @@ class Delivery(Record):
     claim_token: str | None = None
     claimed_at: UtcDatetime | None = None
     doubtful: bool = False
+    released: bool = False
     cancel_requested_at: UtcDatetime | None = None
     reason: str | None = None
     provider: str | None = None
@@ -119,10 +129,19 @@ class Delivery(Record):
     def shard(self) -> int:
         return shard_of(self.recipient, self.shards)
 
+    @property
+    def held(self) -> bool:
+        """It waits for its time, not for another attempt."""
+        return self.state == "RETRY" and (self.reason or "").partition(":")[0] in HOLDS
+
+    @property
+    def event(self) -> StatusName:
+        return HELD if self.held else EVENT_OF[self.state]
+
     def with_step(self, origin: str) -> "Delivery":
         """The row as it is to be written, with what just happened as the last line of its history."""
         step = Step(
-            event=EVENT_OF[self.state],
+            event=self.event,
             at=self.updated_at,
             attempt=self.attempt,
             reason=self.reason,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from schemas.base import Record, UtcDatetime
-from schemas.deliveries import EVENT_OF, Delivery, State, StatusName
+from schemas.deliveries import Delivery, State, StatusName
 from schemas.topics import Environment
 
 
@@ -84,7 +84,7 @@ def event_of(row: Delivery, **more: Any) -> StatusEvent:
             "next_at",
         }
     )
-    return StatusEvent.model_validate(known | {"event": EVENT_OF[row.state], "at": row.updated_at} | more)
+    return StatusEvent.model_validate(known | {"event": row.event, "at": row.updated_at} | more)
 
 
 class Completion(Record):

@@ -3,7 +3,7 @@
 A step's clock starts when the step before it has settled; one that failed or was skipped as a whole starts the next at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from schemas.deliveries import ENDED, Delivery
@@ -92,6 +92,19 @@ def due_after(
     if goes_on and all(row is not None and row.state in _CAME_TO_NOTHING for row in others):
         return settled.updated_at
     return settled.updated_at + plan.fallback[line.step].after
+
+
+def comes_at(
+    plan: Plan, own: Sequence[PlannedDelivery], line: PlannedDelivery, rows: Mapping[str, Delivery]
+) -> datetime | None:
+    """When a line that waits gets its turn, by the timers that have been put for it; None while there is none."""
+    found: list[datetime | None] = []
+    for each in own:
+        row = rows.get(each.delivery_id)
+        if row is not None and line in following(own, each):
+            others = [rows.get(other.delivery_id) for other in beside(own, each)]
+            found.append(due_after(plan, each, line.step, row, others))
+    return min((due for due in found if due is not None), default=None)
 
 
 def _came_to_nothing(row: Delivery, unless: Unless) -> bool:

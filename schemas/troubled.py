@@ -8,7 +8,9 @@ from schemas.base import iso
 from schemas.deliveries import EVENT_OF, Delivery, Step
 
 Trouble = Literal["FAILED", "UNKNOWN", "PENDING"]
-"""PENDING is what was redriven and has not been taken up yet."""
+"""PENDING is what was redriven or released and has not been taken up yet."""
+Listed = Literal[Trouble, "HELD"]
+"""HELD is in no trouble: it rests until its time comes."""
 Settlement = Literal["SENT", "FAILED"]
 
 BY_HAND = "settled_by_hand"
@@ -19,7 +21,7 @@ SETTLED, DISCARDED = "settled", "discarded"
 class Look:
     """Which rows in trouble to show: `reason` is a prefix, both times count as inside."""
 
-    state: Trouble = "FAILED"
+    state: Listed = "FAILED"
     channel: str | None = None
     reason: str | None = None
     since: datetime | None = None
@@ -29,6 +31,15 @@ class Look:
     def shows(self, row: Delivery) -> bool:
         """Whether it passes the filters; the times are the index's business."""
         return self.channel in (None, row.channel) and (row.reason or "").startswith(self.reason or "")
+
+
+def listed_as(row: Delivery) -> Listed | None:
+    """Under which word operators find the row, if at all."""
+    match row.state:
+        case "FAILED" | "UNKNOWN" | "PENDING":
+            return row.state
+        case _:
+            return "HELD" if row.held else None
 
 
 def place(row: Delivery) -> str:

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.looks import a_look
 from api.cli.names import name_of
-from api.cli.replaying import DeliveriesOf, Named, Records, Task, refused_again
+from api.cli.replaying import DeliveriesOf, Found, Named, Records, Task, refused_again
 from api.cli.workbench import (
     By,
     Channel,
@@ -74,12 +75,16 @@ def replay(
     elif quarantine:
         task = Records(reason, text, moment(since), latest, again)
     else:
-        task = DeliveriesOf(state, channel, reason, moment(since), latest, notification)
+        task = DeliveriesOf(a_look(state, channel, reason, moment(since), latest), notification)
     do = (yes or expect is not None) and not dry_run
-    work = _Work(task, whoever(by) if do else "", rate, wait)
+    carry_through(Work(task, whoever(by) if do else "", rate, wait), expect, latest, environment, do=do, as_json=as_json)
+
+
+def carry_through(work: "Work", expect: int | None, latest: datetime, environment: str, *, do: bool, as_json: bool) -> None:
+    """Shows what a task would do; does it only on demand, and only to as many as were expected."""
 
     async def replaying(bench: Workbench) -> dict[str, Any] | None:
-        found = await task.find(bench)
+        found = await work.find(bench)
         if not as_json:
             typer.echo("\n".join(found.lines))
         if expect is not None and found.total != expect:
@@ -112,14 +117,14 @@ def _conclude(answer: dict[str, Any], latest: datetime, *, as_json: bool) -> Non
 
 def _how_to_go_on(total: int, latest: datetime) -> str:
     if not total:
-        return "Nothing to replay."
+        return "There is nothing to do."
     given = [part for part in sys.argv[1:] if part != "--dry-run"]
     pinned = [] if any(part.startswith("--until") for part in given) else ["--until", latest.isoformat()]
     command = shlex.join(["carillon", *given, *pinned, "--expect", str(total)])
     return f"A dry run: nothing was changed. To do it:\n  {command}"
 
 
-class _Work:
+class Work:
     """A task being carried out; `results` can be read at any time, also after it was broken off."""
 
     def __init__(self, task: Task, by: str, rate: float, wait: float) -> None:
@@ -128,6 +133,9 @@ class _Work:
         self._by = by
         self._rate = rate
         self._wait = wait
+
+    async def find(self, bench: Workbench) -> Found:
+        return await self._task.find(bench)
 
     async def carry_out(self, bench: Workbench, total: int) -> dict[str, Any]:
         began = datetime.now(UTC)

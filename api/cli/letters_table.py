@@ -47,6 +47,25 @@ def deliveries(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     )
 
 
+def holds(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line each, with the name by which `carillon holds release` takes it."""
+    head = ("HELD SINCE", "UNTIL", "CHANNEL", "REASON", "TO", "ID")
+    return table(
+        head,
+        [
+            (
+                when(row["updated_at"]),
+                when(row["next_at"] or ""),
+                row["channel"],
+                row["reason"],
+                row["recipient"],
+                f"{row['notification_id']}/{row['delivery_id']}",
+            )
+            for row in rows
+        ],
+    )
+
+
 def entries(shown: Sequence[Mapping[str, Any]]) -> list[str]:
     head = ("WHEN", "REASON", "SIZE", "ORIGIN", "ID", "")
     return table(

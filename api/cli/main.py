@@ -3,6 +3,7 @@
 import typer
 
 from api.cli.dlq import dlq
+from api.cli.holds import holds
 from api.cli.keys import keys
 from api.cli.lag import lag
 from api.cli.setup import setup
@@ -28,6 +29,7 @@ app.command()(trace)
 app.command()(setup)
 app.add_typer(dlq)
 app.add_typer(unknown)
+app.add_typer(holds)
 app.add_typer(keys)
 
 

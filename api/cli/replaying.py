@@ -15,6 +15,7 @@ from api.cli.workbench import Workbench, refuse
 if TYPE_CHECKING:
     from api.repairs import Wanted
     from schemas.events import Position
+    from schemas.troubled import Look
 
 MOST_RECORDS = 1000
 LOOK_EVERY_S = 0.5
@@ -49,21 +50,16 @@ class Task(Protocol):
 class DeliveriesOf:
     """Every delivery that the options describe."""
 
-    state: str
-    channel: str
-    reason: str
-    since: datetime | None
-    until: datetime
-    notification_id: str
+    look: "Look"
+    notification_id: str = ""
     total: int = 0
     put_back: Sequence[tuple[int, int]] = ()
 
     @property
     def wanted(self) -> "Wanted":
-        from api.cli.looks import a_look
         from api.repairs import Wanted
 
-        return Wanted(a_look(self.state, self.channel, self.reason, self.since, self.until), self.notification_id or None)
+        return Wanted(self.look, self.notification_id or None)
 
     async def find(self, bench: Workbench) -> Found:
         from api.cli.letters_table import deliveries, groups
@@ -137,7 +133,8 @@ class Named:
     """Those a person named, of either kind."""
 
     names: Sequence[tuple[str, DeliveryName | PlaceName]]
-    again: bool
+    again: bool = False
+    release: bool = False
 
     async def find(self, bench: Workbench) -> Found:
         names = [name for name, _ in self.names]
@@ -151,7 +148,7 @@ class Named:
             if isinstance(wanted, PlaceName):
                 yield await _put_back(bench, wanted, by, again=self.again)
             else:
-                yield await _redrive(bench, name, wanted, by)
+                yield await _send_on(bench, name, wanted, by, release=self.release)
 
     @property
     def put_back(self) -> Sequence[tuple[int, int]]:
@@ -181,15 +178,18 @@ async def _standing(bench: Workbench, wanted: DeliveryName | PlaceName) -> str:
     return plain(", ".join(part for part in (entry.record.reason, remark(shown), why) if part))
 
 
-async def _redrive(bench: Workbench, name: str, wanted: DeliveryName, by: str) -> Done:
+async def _send_on(bench: Workbench, name: str, wanted: DeliveryName, by: str, *, release: bool) -> Done:
     from infrastructure.dynamo.troubled import Already, NotSo
 
-    change = await bench.repairs.redrive(bench.environment, wanted.notification_id, wanted.delivery_id, by)
+    act = bench.repairs.release if release else bench.repairs.redrive
+    change = await act(bench.environment, wanted.notification_id, wanted.delivery_id, by)
     if change is None:
         return "missing", f"There is no delivery {name}."
     if isinstance(change, NotSo):
-        return "left alone", f"{name} is {change.delivery.state}: there is nothing to replay."
-    return ("already on its way" if isinstance(change, Already) else "redriven"), None
+        return "left alone", f"{name} is {change.delivery.state}: there is nothing to {'release' if release else 'replay'}."
+    if isinstance(change, Already):
+        return "already on its way", None
+    return ("released" if release else "redriven"), None
 
 
 async def _put_back(bench: Workbench, place: PlaceName, by: str, *, again: bool) -> Done:

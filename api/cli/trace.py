@@ -104,7 +104,8 @@ def why(event: dict[str, Any]) -> str:
 
 def _to_come(delivery: dict[str, Any]) -> str:
     reason = f" ({delivery['reason']})" if delivery.get("reason") else ""
-    return f"  still to come: {delivery['channel']} to {delivery['recipient']}, {delivery['state']}{reason}"
+    due = f", at {_time(delivery['next_at'])}" if delivery.get("next_at") else ""
+    return f"  still to come: {delivery['channel']} to {delivery['recipient']}, {delivery['state']}{reason}{due}"
 
 
 def _time(moment: Any) -> str:

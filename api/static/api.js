@@ -8,10 +8,10 @@ export class Refused extends Error {
   }
 }
 
-export async function call(path, { method = "GET", body } = {}) {
+export async function call(path, { method = "GET", body, keepalive = false } = {}) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(`/api/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  const answer = await fetch(`/api/v1${path}`, { method, headers, keepalive, body: body === undefined ? undefined : JSON.stringify(body) });
   const said = await answer.json().catch(() => null);
   if (!answer.ok) throw new Refused(answer.status, said?.error);
   return said;

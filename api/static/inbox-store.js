@@ -49,6 +49,13 @@ export class InboxStore extends EventTarget {
     this.#read([id], data.unread);
   }
 
+  // The reader leaves by a link of the item: the request outlives the page, and nothing waits for it.
+  markClicked(id) {
+    call(`/notifications/mark-clicked/${encodeURIComponent(id)}`, { method: "POST", keepalive: true })
+      .then(({ data }) => this.#read([id], data.unread))
+      .catch(() => {});
+  }
+
   async markAllRead() {
     let left = this.unread;
     do {

@@ -57,16 +57,18 @@ function itemNode(store, item) {
   const node = make(
     "li", `item ${unread ? "unread" : "read"}`,
     make("span", "title", unread && make("span", "hidden-words", "Unread: "), title), clock(item.created_at),
-    make("span", "text", item.title ? item.message : ""), mark, links(item),
+    make("span", "text", item.title ? item.message : ""), mark, links(store, item),
   );
   node.dataset.id = item.id;
   return node;
 }
 
-function links(item) {
+function links(store, item) {
   const found = [];
   if (item.url) found.push(link(item.url, "Open"));
   for (const action of item.actions ?? []) found.push(link(action.url, action.label));
+  // auxclick: opened in another tab
+  for (const one of found) for (const how of ["click", "auxclick"]) one.addEventListener(how, () => store.markClicked(item.id));
   return found.length > 0 && make("span", "links", ...found);
 }
 

@@ -164,7 +164,7 @@ class DeliverExternal(Deliver):
         if claimed.attempt > len(self._schedule.waits):  # taken over again and again: it may be what kills its workers
             return given_up(claimed, "FAILED", "attempts_spent", now_utc())
         held = self._choices.held_until(turn.chosen, turn.notification, turn.line, now)
-        if held is not None:
+        if held is not None and not claimed.released:
             return after_attempt(claimed, Deferred(QUIET_HOURS, held - now), turn.terms, _moment())
         if claimed.doubtful:
             found = await self._sender.look(turn.carried, turn.address, turn.notification.accepted_at)

@@ -18,6 +18,7 @@ from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Publisher, Received
 from schemas import cloudevents, topics
+from schemas.base import iso
 from schemas.events import FieldError, Receipt, StatusEvent
 from schemas.identity import body_hash
 from schemas.plan import Notification, Unplanned
@@ -188,6 +189,7 @@ class Route:
         """A later request rests in a timer and comes back as it was, under its first ids."""
         headers = cloudevents.text_headers(record.headers)
         headers.setdefault("ce_id", arrival.request_id)
+        headers.setdefault(cloudevents.ACCEPTED_AT, iso(arrival.accepted_at))
         timer = Timer(
             environment=arrival.environment,
             # by its place in Kafka: a record that comes back too early gets a timer of its own, not one just deleted

@@ -112,9 +112,18 @@ class Dynamo:
         """Writes without a condition, joined with the others of the moment; returns when it is durable."""
         await self._batches.put(table, encode(item), key)
 
-    async def put(self, table: str, item: Item, *, unless_exists: str | None = None) -> None:
-        """Raises `ConditionFailed` with the row when `unless_exists` (a key attribute) is there already."""
+    async def put(self, table: str, item: Item, *, unless_exists: str | None = None, if_version: int | None = None) -> None:
+        """Raises `ConditionFailed` with the row when `unless_exists` (a key attribute) is there already, or when its
+        `version` is not the one that was seen.
+        """
         payload: dict[str, Any] = {"TableName": table, "Item": encode(item)}
+        if if_version is not None:
+            payload |= {
+                "ConditionExpression": "#version = :seen",
+                "ExpressionAttributeNames": {"#version": "version"},
+                "ExpressionAttributeValues": encode({":seen": if_version}),
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
         if unless_exists is not None:
             payload |= {
                 "ConditionExpression": "attribute_not_exists(#k)",

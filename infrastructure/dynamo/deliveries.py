@@ -60,7 +60,7 @@ class DeliveryStore:
         """Takes a fresh delivery, or one that waits for just this turn."""
         free = "attribute_not_exists(delivery_id) OR (#s_state IN (:retry, :pending) AND #s_turn = :s_turn)"
         values = {":retry": "RETRY", ":pending": "PENDING"}
-        return await self._claim(claimed(record, now), free, values, keep=("attempt", "doubtful"))
+        return await self._claim(claimed(record, now), free, values, keep=("attempt", "doubtful", "released"))
 
     async def take_over(self, record: DeliveryRecord, held: Delivery, now: datetime) -> Claim:
         """Takes the claim of a worker that is thought dead, if nothing has moved since `held` was read.
@@ -70,7 +70,7 @@ class DeliveryStore:
         mine = claimed(record, now).model_copy(update={"turn": held.turn, "doubtful": True})
         condition = "#s_state = :in_flight AND #s_claim_token = :seen"
         values = {":in_flight": "IN_FLIGHT", ":seen": held.claim_token}
-        return await self._claim(mine, condition, values, count=("attempt",))
+        return await self._claim(mine, condition, values, keep=("released",), count=("attempt",))
 
     async def settle(self, outcome: Delivery) -> Delivery | None:
         """Records what a claimed attempt came to; None when the claim was lost meanwhile (the row stays as it is).
@@ -132,16 +132,25 @@ class DeliveryStore:
         return found if (found.state, found.reason) == ("SKIPPED", SUPERSEDED) else None
 
     async def record(self, delivery: Delivery) -> None:
-        """Writes the row of a delivery that needs no claim (inbox, skips), unless as new a one is there."""
-        key = key_of(delivery)
-        table = DELIVERIES.named(delivery.environment)
-        found = await self._dynamo.get(table, key)
-        if found is None:
-            await self._dynamo.put_soon(table, item_of(delivery), DELIVERIES.key)
-        elif found["version"] < delivery.version:
-            history = (*read_row(found).history, *delivery.history)
-            whole = delivery.model_copy(update={"history": history})
-            await self._dynamo.put_soon(table, item_of(whole), DELIVERIES.key)
+        """Writes the row of a delivery that needs no claim (inbox, skips), unless as new a one is there.
+
+        persist alone writes such rows, one after the other, in batches without conditions. Those of an audience are also
+        written by whoever takes it back, so these name what they have seen, and look again.
+        """
+        key, table = key_of(delivery), DELIVERIES.named(delivery.environment)
+        while True:
+            found = await self._dynamo.get(table, key)
+            if found is not None and found["version"] >= delivery.version:
+                return
+            history = (*read_row(found).history, *delivery.history) if found else delivery.history
+            item = item_of(delivery.model_copy(update={"history": history}))
+            if delivery.shards == 1:
+                await self._dynamo.put_soon(table, item, DELIVERIES.key)
+                return
+            with suppress(ConditionFailed):
+                seen = {"if_version": int(found["version"])} if found else {"unless_exists": "delivery_id"}
+                await self._dynamo.put(table, item, **seen)
+                return
 
     async def record_if_absent(self, delivery: Delivery) -> Delivery:
         """Writes a row that nobody may have written before; the first one wins and is returned."""

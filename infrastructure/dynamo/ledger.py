@@ -6,12 +6,10 @@ from typing import Any
 from infrastructure.dynamo.client import Dynamo, Item
 from infrastructure.dynamo.notifications import KEPT
 from infrastructure.dynamo.tables import DELIVERIES, EXPIRES
-from schemas.deliveries import Delivery, DeliveryRecord, State
-from schemas.troubled import place
+from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.troubled import Listed, listed_as, place
 
 TROUBLE_SHARDS = 8
-# PENDING is what was redriven: listed too, so that one whose timer was lost can be found and redriven again
-TROUBLED: frozenset[State] = frozenset({"FAILED", "UNKNOWN", "PENDING"})
 _MAY_BE_ABSENT = ("reason", "answer", "provider", "provider_id", "next_at", "trouble", "troubled_at")
 _OURS = {"shard_key", "trouble", "troubled_at", EXPIRES}
 
@@ -25,19 +23,20 @@ def key_of(delivery: Delivery | DeliveryRecord) -> Item:
     return {"shard_key": shard_key(delivery.notification_id, delivery.shard), "delivery_id": delivery.delivery_id}
 
 
-def trouble_key(state: State, shard: int) -> str:
-    """The partition of the sparse index in which rows of this state and shard are listed."""
+def trouble_key(state: Listed, shard: int) -> str:
+    """The partition of the sparse index in which rows of this kind and shard are listed."""
     return f"{state}#{shard}"
 
 
 def item_of(delivery: Delivery) -> Item:
     """The whole row."""
     fields = delivery.model_dump(mode="json", exclude_none=True, exclude={"notification_id", "delivery_id"})
-    expires = int((delivery.updated_at + KEPT).timestamp())
+    expires = int((max(delivery.updated_at, delivery.next_at or delivery.updated_at) + KEPT).timestamp())
     marks: Item = {}
-    if delivery.state in TROUBLED:
+    # what was redriven is listed too, so that one whose timer was lost can be found and redriven again
+    if (trouble := listed_as(delivery)) is not None:
         shard = zlib.crc32(delivery.delivery_id.encode()) % TROUBLE_SHARDS
-        marks["trouble"] = trouble_key(delivery.state, shard)
+        marks["trouble"] = trouble_key(trouble, shard)
         marks["troubled_at"] = place(delivery)
     return key_of(delivery) | fields | marks | {EXPIRES: expires}
 

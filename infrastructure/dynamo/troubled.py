@@ -10,6 +10,7 @@ from infrastructure.dynamo.ledger import TROUBLE_SHARDS, key_of, read_row, troub
 from infrastructure.dynamo.tables import DELIVERIES
 from schemas.base import iso
 from schemas.deliveries import Delivery
+from schemas.holds import released
 from schemas.troubled import DISCARDED, SETTLED, Look, Settlement, discarded, redriven, settled
 
 _INDEX = "in_trouble"
@@ -106,6 +107,16 @@ class TroubleStore:
         except ConditionFailed as failed:
             found = _found(failed, seen)
         return Already(found) if (found.state, found.turn) == ("PENDING", wanted.turn) else NotSo(found)
+
+    async def release(self, seen: Delivery, by: str, now: datetime) -> Change:
+        """Held to PENDING and its next turn, if it stands as it was seen. Its timer must be there already."""
+        wanted = released(seen, by, now)
+        try:
+            condition = "#s_state = :retry AND #s_turn = :seen"
+            return Moved(await write_row(self._dynamo, wanted, condition, {":retry": "RETRY", ":seen": seen.turn}))
+        except ConditionFailed as failed:
+            found = _found(failed, seen)
+        return Already(found) if found.released else NotSo(found)
 
     async def settle(self, seen: Delivery, state: Settlement, by: str, note: str, now: datetime) -> Change:
         """UNKNOWN to what a person found out. The claim token stays, so that a late worker cannot overwrite it."""

@@ -7,6 +7,7 @@ from typing import Literal
 from infrastructure.metrics import PUBLISHED_MESSAGES
 from infrastructure.ports import Outgoing, Publisher
 from schemas import cloudevents, topics
+from schemas.catalogue import NO_TYPES, Catalogue
 from schemas.events import Position
 from schemas.ids import new_request_id, notification_id
 from schemas.plan import people_named
@@ -39,9 +40,10 @@ class Sender:
 class Entrance:
     """Seals a validated request with the entrance's key, so that route trusts the producer it names."""
 
-    def __init__(self, publisher: Publisher, key: bytes) -> None:
+    def __init__(self, publisher: Publisher, key: bytes, catalogue: Catalogue = NO_TYPES) -> None:
         self._publisher = publisher
         self._key = key
+        self._catalogue = catalogue
 
     async def submit(
         self,
@@ -60,7 +62,7 @@ class Entrance:
         """
         people = people_named(request)
         position = await self._publish(
-            topics.requests(environment, request.priority or "normal"),
+            topics.requests(environment, self._catalogue.priority(request)),
             people[0] if people else request_id,
             request.model_dump_json(exclude={"request_id"}, exclude_defaults=True).encode(),
             Sender(producer, request_id, correlation_id, traceparent),

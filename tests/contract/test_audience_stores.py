@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from infrastructure.dynamo.client import open_dynamo
 from infrastructure.dynamo.contacts import ContactStore, Member
 from infrastructure.settings import Settings
@@ -138,3 +140,37 @@ async def test_a_contact_changes_in_what_is_said_and_keeps_the_rest(shelves: She
     assert changed == await shelves.contacts.get("dev", person)
     assert (changed.email, changed.email_verified, changed.name) == (None, False, "Zoe")
     assert person in await everybody_in(shelves, EVERYONE)
+
+
+@pytest.mark.parametrize("shards", [1, 16])
+async def test_the_newer_of_two_rows_stays_whoever_writes_last(shelves: Shelves, unique: Unique, shards: int) -> None:
+    record = DeliveryRecord(
+        environment="dev",
+        notification_id=unique("ntf"),
+        delivery_id="dlv_1",
+        recipient="ana",
+        channel="in_app",
+        shards=shards,
+    )
+    stored = row_of(record, NOON, state="SENT", version=1).with_step("")
+    recalled = row_of(record, NOON, state="CANCELLED", version=1000).with_step("")
+    for row in (recalled, stored, recalled):
+        await shelves.deliveries.record(row)
+    found = await shelves.deliveries.get("dev", record.notification_id, "dlv_1", record.shard)
+    assert found == recalled
+
+
+async def test_of_two_who_write_an_audiences_row_at_once_the_newer_one_stays(shelves: Shelves, unique: Unique) -> None:
+    """persist tells that the inbox has it, while whoever takes the audience back tells that it is gone again."""
+    notification = unique("ntf")
+    for number in range(30):
+        ids = {"environment": "dev", "notification_id": notification, "delivery_id": f"dlv_{number}"}
+        record = DeliveryRecord.model_validate(ids | {"recipient": "ana", "channel": "in_app", "shards": 16})
+        rows = [
+            row_of(record, NOON, state="SENT", version=1).with_step(""),
+            row_of(record, NOON, state="CANCELLED", version=1000).with_step(""),
+        ]
+        await asyncio.gather(*(shelves.deliveries.record(row) for row in rows))
+        found = await shelves.deliveries.get("dev", notification, record.delivery_id, record.shard)
+        assert found is not None
+        assert (found.state, found.version) == ("CANCELLED", 1000)

@@ -10,7 +10,7 @@ import pytest
 from infrastructure.dynamo.deliveries import Won
 from infrastructure.dynamo.troubled import Already, Moved, NotSo
 from schemas.deliveries import Delivery, DeliveryRecord, State
-from schemas.troubled import BY_HAND, Look, Trouble
+from schemas.troubled import BY_HAND, Listed, Look
 from tests.contract.conftest import Shelves
 from tests.eventually import eventually
 
@@ -35,7 +35,7 @@ async def a_row_of(shelves: Shelves, unique: Unique, state: State, **changes: An
     return await a_row(shelves, unique("email"), unique("one"), state, **changes)
 
 
-async def listed(shelves: Shelves, channel: str, state: Trouble = "FAILED", **look: Any) -> list[str]:
+async def listed(shelves: Shelves, channel: str, state: Listed = "FAILED", **look: Any) -> list[str]:
     page = await shelves.trouble.page("dev", Look(state=state, channel=channel, **look))
     return [row.delivery_id for row in page.rows]
 
@@ -46,7 +46,7 @@ async def the_row(shelves: Shelves, row: Delivery) -> Delivery:
     return found
 
 
-async def is_listed(shelves: Shelves, row: Delivery, state: Trouble, wanted: bool) -> None:
+async def is_listed(shelves: Shelves, row: Delivery, state: Listed, wanted: bool) -> None:
     async def look() -> bool:
         return (row.delivery_id in await listed(shelves, row.channel, state)) is wanted
 
@@ -217,3 +217,45 @@ async def test_what_nobody_can_tell_is_settled_rather_than_discarded(shelves: Sh
     row = await a_row_of(shelves, unique, "UNKNOWN", doubtful=True)
     assert isinstance(await shelves.trouble.discard(row, "olga", "", NOON), NotSo)
     await is_listed(shelves, row, "UNKNOWN", True)
+
+
+async def a_held_row(shelves: Shelves, unique: Unique) -> Delivery:
+    later = NOON + timedelta(hours=8)
+    return await a_row_of(shelves, unique, "RETRY", reason="quiet_hours", turn=1, next_at=later)
+
+
+async def test_what_rests_is_listed_apart_from_what_is_retried(shelves: Shelves, unique: Unique) -> None:
+    held = await a_held_row(shelves, unique)
+    retried = await a_row(shelves, held.channel, unique("two"), "RETRY", turn=1)
+    await is_listed(shelves, held, "HELD", True)
+    await is_listed(shelves, retried, "HELD", False)
+    grouped = await shelves.trouble.grouped("dev", Look(state="HELD", channel=held.channel))
+    assert grouped.counts == {(held.channel, "quiet_hours"): 1}
+
+
+async def test_a_release_is_claimed_at_its_next_turn_and_stays_known(shelves: Shelves, unique: Unique) -> None:
+    row = await a_held_row(shelves, unique)
+    change = await shelves.trouble.release(row, "olga", NOON)
+    assert (type(change), change.delivery.state, change.delivery.turn) == (Moved, "PENDING", 2)
+    assert (change.delivery.next_at, change.delivery.history[-1].by) == (None, "olga")
+    await is_listed(shelves, row, "HELD", False)
+    ids = row.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel"})
+    old = await shelves.deliveries.claim(DeliveryRecord.model_validate(ids | {"turn": 1}), NOON)
+    assert not isinstance(old, Won)
+    new = await shelves.deliveries.claim(DeliveryRecord.model_validate(ids | {"turn": 2}), NOON)
+    assert isinstance(new, Won)
+    assert new.delivery.released
+    assert isinstance(await shelves.trouble.release(row, "ben", NOON), Already)
+
+
+async def test_of_two_who_release_at_once_one_does(racing_shelves: Shelves, unique: Unique) -> None:
+    row = await a_held_row(racing_shelves, unique)
+    answers = await asyncio.gather(*(racing_shelves.trouble.release(row, "olga", NOON) for _ in range(2)))
+    assert {type(answer) for answer in answers} == {Moved, Already}
+
+
+async def test_what_was_cancelled_meanwhile_is_not_released(shelves: Shelves, unique: Unique) -> None:
+    row = await a_held_row(shelves, unique)
+    ids = row.model_dump(include={"environment", "notification_id", "delivery_id", "recipient", "channel"})
+    await shelves.deliveries.cancel(DeliveryRecord.model_validate(ids), NOON, "t/0/3")
+    assert isinstance(await shelves.trouble.release(row, "olga", NOON), NotSo)

@@ -8,6 +8,7 @@ from playwright.async_api import Page, WebSocketRoute, expect
 from infrastructure.ports import Outgoing
 from infrastructure.resources import Resources
 from tests.e2e.conftest import Opened
+from tests.eventually import eventually
 
 HOSTILE = (
     "<script>window.pwned = true</script>",
@@ -99,6 +100,37 @@ async def test_what_is_read_in_one_tab_is_read_in_the_other(
         await expect(tab.locator("#unread")).to_have_text("1")
         await expect(tab.locator(".item.read", has_text=first)).to_be_visible()
         await expect(tab.locator(".item.unread", has_text=second)).to_be_visible()
+
+
+async def test_whoever_follows_an_items_link_has_clicked_and_read_it(
+    opened: Opened, resources: Resources, unique: Callable[[str], str]
+) -> None:
+    page, title = await opened("/inbox", person="ben"), unique("Link")
+    message = {"title": title, "body": "Look", "url": "/inbox?order=42"}
+    request = {"to": "ben", "message": message, "channels": ["in_app"]}
+    await resources.publisher.publish(Outgoing("notifications.dev.requests", "ben", json.dumps(request).encode()))
+
+    await page.locator("#inbox-items .item", has_text=title).get_by_role("link", name="Open").click()
+    await expect(page).to_have_url("/inbox?order=42")
+
+    async def clicked() -> bool:
+        newest = await resources.stores.inbox.newest("dev", "ben", before=None, limit=20)
+        [item] = [each for each in newest if each.title == title]
+        return item.clicked_at is not None and item.read_at is not None
+
+    await eventually(clicked)
+    await expect(page.locator("#inbox-items .item.unread", has_text=title)).to_have_count(0)
+
+
+async def test_a_newer_one_takes_the_place_of_the_older_while_one_looks(
+    opened: Opened, resources: Resources, unique: Callable[[str], str]
+) -> None:
+    page, key = await opened("/inbox", person="ben"), unique("order")
+    for state in ("packed", "sent"):
+        body = {"to": "ben", "message": f"{key} is {state}", "channels": ["in_app"], "collapse_key": key}
+        await resources.publisher.publish(Outgoing("notifications.dev.requests", "ben", json.dumps(body).encode()))
+        await expect(page.locator("#inbox-items .item", has_text=f"{key} is {state}")).to_have_count(1)
+    await expect(page.locator("#inbox-items .item", has_text=key)).to_have_count(1)
 
 
 async def test_markup_in_a_message_stays_text(opened: Opened, resources: Resources, unique: Callable[[str], str]) -> None:

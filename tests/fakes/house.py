@@ -84,7 +84,7 @@ class House:
                 "catalogue": self.floor.catalogue,
                 "stores": self._stores(),
                 "publisher": self.floor.publisher,
-                "entrance": Entrance(self.floor.publisher, seal_keys(settings)[0]),
+                "entrance": Entrance(self.floor.publisher, seal_keys(settings)[0], self.floor.catalogue),
                 "redis": world.redis,
                 "announcer": Announcer(world.redis),
                 "seen": SeenRequests(world.redis, 60),

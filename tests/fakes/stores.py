@@ -129,8 +129,8 @@ class FakeDeliveries(DeliveryStore):
         found = self._found(record)
         if found is not None and not (found.state in WAITING and found.turn == record.turn):
             return standing(found)
-        attempt, doubtful = (found.attempt, found.doubtful) if found else (0, False)
-        return Won(self.move(found, claimed(record, now), attempt=attempt, doubtful=doubtful))
+        kept = found.model_dump(include={"attempt", "doubtful", "released"}) if found else {}
+        return Won(self.move(found, claimed(record, now), **kept))
 
     async def take_over(self, record: DeliveryRecord, held: Delivery, now: datetime) -> Claim:
         self.outage.write("deliveries.claim")
@@ -138,7 +138,7 @@ class FakeDeliveries(DeliveryStore):
         assert found is not None
         if found.state != "IN_FLIGHT" or found.claim_token != held.claim_token:
             return standing(found)
-        changes = {"turn": held.turn, "doubtful": True, "attempt": found.attempt + 1}
+        changes = {"turn": held.turn, "doubtful": True, "attempt": found.attempt + 1, "released": found.released}
         return Won(self.move(found, claimed(record, now), **changes))
 
     async def settle(self, outcome: Delivery) -> Delivery | None:

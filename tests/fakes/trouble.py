@@ -8,8 +8,9 @@ from datetime import datetime
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.troubled import Already, Change, Moved, NotSo, Page, TroubleStore, is_done
 from schemas.deliveries import Delivery
+from schemas.holds import released
 from schemas.quarantined import Mark
-from schemas.troubled import DISCARDED, SETTLED, Look, Settlement, discarded, place, redriven, settled
+from schemas.troubled import DISCARDED, SETTLED, Look, Settlement, discarded, listed_as, place, redriven, settled
 from tests.fakes.stores import FakeDeliveries
 
 
@@ -31,7 +32,7 @@ class FakeTrouble(TroubleStore):
         inside = (look.since is None or row.updated_at >= look.since) and (
             look.until is None or row.updated_at <= look.until
         )
-        return row.state == look.state and inside and (row.delivery_id, row.version) not in self._discarded
+        return listed_as(row) == look.state and inside and (row.delivery_id, row.version) not in self._discarded
 
     async def redrive(self, seen: Delivery, by: str, now: datetime) -> Change:
         self._ledger.outage.write("trouble.redrive")
@@ -39,6 +40,13 @@ class FakeTrouble(TroubleStore):
         if found.state in ("FAILED", "UNKNOWN") and found.turn == seen.turn:
             return Moved(self._ledger.move(found, wanted))
         return Already(found) if (found.state, found.turn) == ("PENDING", wanted.turn) else NotSo(found)
+
+    async def release(self, seen: Delivery, by: str, now: datetime) -> Change:
+        self._ledger.outage.write("trouble.release")
+        found = self._now(seen)
+        if found.held and found.turn == seen.turn:
+            return Moved(self._ledger.move(found, released(seen, by, now)))
+        return Already(found) if found.released else NotSo(found)
 
     async def settle(self, seen: Delivery, state: Settlement, by: str, note: str, now: datetime) -> Change:
         self._ledger.outage.write("trouble.settle")

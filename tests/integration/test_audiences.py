@@ -155,19 +155,24 @@ async def test_a_walk_that_is_killed_in_the_middle_reaches_everybody_once(
 ) -> None:
     topic, people = crowd
     contacts = house.resources.stores.contacts
-    notification = await house.send(request_id := unique("kill"), a_campaign(topic, request_id))
-    await house.has_a_plan(notification)
-    late, gone = f"{topic}-9-late", people[-1]
-    await contacts.subscribe(HOME, late, (topic,))
-    await contacts.unsubscribe(HOME, gone, (topic,))
-    victim = await house.start_walker()
-    await house.is_within_a_page(notification)
-    victim.process.kill()
-    await victim.process.wait()
-    found = await read_status(house.resources.stores, HOME, notification)
-    assert found is not None
-    assert not found["audience"]["done"], "it died in the middle"
-    assert found["status"] == "DELIVERING"
+    await contacts.unsubscribe(HOME, people[-1], (topic,))
+    late = f"{topic}-9-late"
+
+    async def killed_within_a_page() -> str | None:
+        """None where the walk was over before it could be killed: on a busy machine we may look too late."""
+        await contacts.unsubscribe(HOME, late, (topic,))
+        notification = await house.send(request_id := unique("kill"), a_campaign(topic, request_id))
+        await house.has_a_plan(notification)
+        await contacts.subscribe(HOME, late, (topic,))
+        victim = await house.start_walker()
+        await house.is_within_a_page(notification)
+        victim.process.kill()
+        await victim.process.wait()
+        found = await read_status(house.resources.stores, HOME, notification)
+        assert found is not None
+        return None if found["audience"]["done"] else notification
+
+    notification = await eventually(killed_within_a_page, within_s=120)
 
     await house.start_walker()
     found = await house.the_end(notification)

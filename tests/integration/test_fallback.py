@@ -77,6 +77,7 @@ async def test_who_does_not_look_gets_a_mail_after_the_wait(
     waiting = (await ana.get(f"{SEND}/{notification}")).json()["data"]
     assert (waiting["status"], waiting["counts"]) == ("DELIVERING", {"SENT": 1, "PENDING": 1})
     assert waiting["deliveries"][1]["reason"] == "waits_unless_seen"
+    assert datetime.fromisoformat(waiting["deliveries"][1]["next_at"]) > stored.updated_at
     mail = await the_mail(resources, notification)
     assert mail.state == "SENT"
     assert mail.claimed_at is not None

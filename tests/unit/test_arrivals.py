@@ -1,6 +1,7 @@
 """From a Kafka record to a request, or to the reason why not: sealed by an entrance, raw, or pretending."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from consumers.arrivals import Arrival, Arrivals, Refusal
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.ports import Received
+from schemas.base import iso
+from schemas.cloudevents import ACCEPTED_AT
 from schemas.ids import notification_id, record_request_id
 from schemas.requests import NotificationRequest
 from tests.fakes.publisher import FakePublisher
@@ -137,6 +140,20 @@ def test_the_older_forms_come_in_by_the_same_door() -> None:
 @pytest.mark.parametrize("at_ms", [-1, 0, -(2**63), 2**63 - 1])
 def test_a_record_may_claim_any_time_and_is_read_all_the_same(at_ms: int) -> None:
     assert 1970 <= arrived(a_record(at_ms=at_ms)).accepted_at.year <= 9999
+
+
+def accepted_before(moment: str) -> Received:
+    return replace(a_record(), headers=((ACCEPTED_AT, moment.encode()),))
+
+
+def test_what_waited_for_its_time_was_accepted_when_it_first_came() -> None:
+    first = "2026-12-01T08:00:00.000Z"
+    assert iso(arrived(accepted_before(first)).accepted_at) == first
+
+
+@pytest.mark.parametrize("given", ["2099-01-01T00:00:00Z", "yesterday", "2026-12-01T08:00:00", ""])
+def test_a_time_nobody_can_have_come_at_counts_for_nothing(given: str) -> None:
+    assert arrived(accepted_before(given)).accepted_at == arrived(a_record()).accepted_at
 
 
 @given(

@@ -15,6 +15,7 @@ from api.cli.replaying import DeliveriesOf, Named, Records, Task, refused_again
 from api.cli.workbench import Workbench, moment
 from api.shown import shown_delivery, shown_entry, shown_whole
 from infrastructure.resources import Stores
+from schemas.troubled import Look
 from tests.unit.letters import Office, Shop, a_crowd, a_failed_email, a_raw
 from tests.unit.stories import Floor, as_read, now
 
@@ -32,7 +33,7 @@ async def results(task: Task, bench: Workbench) -> tuple[Counter[str], list[str]
 
 
 def all_failed(reason: str = "") -> DeliveriesOf:
-    return DeliveriesOf("FAILED", "", reason, None, now(), "")
+    return DeliveriesOf(Look("FAILED", reason=reason or None, until=now()))
 
 
 def all_records(*, again: bool = False, reason: str = "") -> Records:

@@ -55,6 +55,19 @@ async def persisted(floor: Floor) -> None:
         await floor.persist.handle(as_read(sent))
 
 
+async def test_one_that_was_scheduled_first_is_the_older_when_its_time_comes() -> None:
+    floor = await a_floor()
+    later = (now() + timedelta(hours=1)).isoformat()
+    await floor.route.handle(an_update(0, send_at=later))
+    waiting = floor.due_next()
+    await floor.route.handle(an_update(1))
+    its_time = json.loads(waiting.value or b"") | {"send_at": (now() - timedelta(seconds=1)).isoformat()}
+    await floor.route.handle(replace(waiting, value=json.dumps(its_time).encode()))
+    await deliver(floor, 1, "in_app")
+    await deliver(floor, 0, "in_app")
+    assert in_the_inbox(floor) == ["Update 1"]
+
+
 def row_of(floor: Floor, number: int, channel: str) -> Delivery:
     [row] = [row for row in floor.deliveries.rows.values() if (row.notification_id, row.channel) == (id_of(number), channel)]
     return row

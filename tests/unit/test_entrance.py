@@ -6,8 +6,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from infrastructure.kafka.entrance import Entrance, EntranceName
+from schemas import topics
+from schemas.catalogue import Catalogue
 from schemas.outcomes import Unavailable
 from schemas.requests import NotificationRequest
+from schemas.types import NotificationType
 from tests.fakes.publisher import FakePublisher
 
 HI = NotificationRequest.model_validate({"to": "ana", "message": "Hi"})
@@ -36,3 +39,31 @@ async def test_what_kafka_did_not_acknowledge_is_not_counted() -> None:
     with pytest.raises(Unavailable):
         await submit(publisher, "http")
     assert counted("http") == before
+
+
+@pytest.mark.parametrize(
+    ("said", "goes_to"),
+    [
+        ({"type": "login.code"}, "urgent"),
+        ({"type": "login.code", "priority": "normal"}, "normal"),
+        ({"priority": "urgent"}, "urgent"),
+        ({"type": "news"}, "bulk"),
+        ({"type": "nobody.knows.it"}, "normal"),
+        ({}, "normal"),
+    ],
+)
+async def test_what_is_urgent_by_its_type_takes_the_urgent_way_from_the_door_on(
+    said: dict[str, str], goes_to: topics.Priority
+) -> None:
+    types = [NotificationType(name="login.code", priority="urgent"), NotificationType(name="news", priority="bulk")]
+    publisher = FakePublisher()
+    await Entrance(publisher, b"k" * 32, Catalogue.of(types, [])).submit(
+        NotificationRequest.model_validate({"to": "ana", "message": "Hi"} | said),
+        entrance="http",
+        environment="dev",
+        producer="user:ana",
+        request_id="r-1",
+        correlation_id="c-1",
+    )
+    [record] = publisher.records
+    assert record.topic == topics.requests("dev", goes_to)

@@ -124,6 +124,19 @@ async def test_only_the_first_channels_go_out_and_the_rest_is_in_the_plan() -> N
     assert "  still to come: email to ana, PENDING (waits_unless_seen)" in told
 
 
+async def test_until_when_a_step_waits_is_known_once_its_clock_runs() -> None:
+    floor = await a_floor()
+    assert status_of(floor.notification, [])["deliveries"][1]["next_at"] is None
+    await stored(floor)
+    for sent in floor.publisher.on("notifications.dev.status"):
+        await floor.persist.handle(as_read(sent))
+    found = status_of(floor.notification, list(floor.deliveries.rows.values()))
+    [waits] = [each for each in floor.timers.timers.values() if each.timer_id.startswith("step#")]
+    assert found["deliveries"][1]["next_at"] == waits.due_at
+    [told] = [line for line in lines_of(found, []) if "still to come" in line]
+    assert told.endswith(f"PENDING (waits_unless_seen), at {waits.due_at:%H:%M:%S.%f}"[:-3])
+
+
 async def test_nobody_answers_and_the_mail_goes_out_after_its_wait() -> None:
     floor = await a_floor()
     before = now()

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from api.auth import get_current_user
 from api.dependencies import the_environment, the_resources
 from api.problems import install_problems
-from api.routes import ops_deliveries, ops_quarantine
+from api.replays import the_repairs
+from api.routes import ops_deliveries, ops_holds, ops_quarantine
 from schemas.outcomes import Ambiguous
 from tests.unit.letters import Office, Shop, a_crowd, a_failed_email
 from tests.unit.test_ops import a_user
@@ -26,6 +27,7 @@ async def a_client(
 ) -> AsyncIterator[httpx2.AsyncClient]:
     app = FastAPI()
     app.include_router(ops_deliveries.router)
+    app.include_router(ops_holds.router)
     app.include_router(ops_quarantine.router)
     install_problems(app)
     app.dependency_overrides |= {
@@ -34,7 +36,7 @@ async def a_client(
     }
     if shop is not None:
         house, repairs = shop.house, shop.repairs
-        app.dependency_overrides |= {the_resources: lambda: house, ops_deliveries.the_repairs: lambda: repairs}
+        app.dependency_overrides |= {the_resources: lambda: house, the_repairs: lambda: repairs}
     if office is not None:
         desk = office.desk
         app.dependency_overrides[ops_quarantine.the_desk] = lambda: desk
