@@ -72,7 +72,8 @@ class Planner:
         environment, people = arrival.environment, people_named(request)
         channels, category = kind.all_channels_for(request), request.category or kind.category
         shards, digest = await self._contacts.shards(environment), self._digest(request, kind)
-        cutoff = max(arrival.accepted_at, first_moment(request.send_at or arrival.accepted_at))
+        due_at = max(arrival.accepted_at, first_moment(request.send_at or arrival.accepted_at))
+        cutoff = min(due_at, datetime.now(UTC))  # a raw producer's clock may be ahead
         audience = audience_of(request, kind, cutoff, shards, self._policies, digest)
         contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
             self._known(environment, people, channels), self._choices.of_many(environment, people, category)

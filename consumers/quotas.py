@@ -64,6 +64,7 @@ class _Share:
 
     left: int = 0
     refused_until: float = float("-inf")
+    next_probe_at: float = float("inf")  # never refused yet, so nobody is kept from asking
 
 
 class Quotas:
@@ -91,10 +92,17 @@ class Quotas:
         return plan
 
     def is_over_for_now(self, arrival: Arrival, category: str) -> bool:
-        """Whether its producer was refused a moment ago: what it sends as normal need not be planned to know it is over."""
+        """Whether its producer was refused a moment ago: what it sends as normal need not be planned to know it is over.
+
+        A few times a second the answer is no, for one of them to ask.
+        """
         share = self._shares.get(_principal(arrival, self._rules.limit(arrival.producer, urgent=False)))
-        refused = share is not None and share.left == 0 and self._clock() < share.refused_until
-        return refused and category not in self._rules.mandatory
+        if share is None or share.left > 0 or share.next_probe_at == float("inf") or category in self._rules.mandatory:
+            return False
+        if self._clock() < share.next_probe_at:
+            return True
+        share.next_probe_at = self._clock() + _REFUSED_S
+        return False
 
     async def _is_over(self, arrival: Arrival, limit: Limit, cost: int) -> bool:
         """Asked once for each notification; what was set aside for it was asked for then."""
@@ -118,7 +126,7 @@ class Quotas:
             if verdict.allowed:
                 share.left += block
             else:
-                share.refused_until = self._clock() + _REFUSED_S
+                share.refused_until = share.next_probe_at = self._clock() + _REFUSED_S
         if share.left < cost:
             return False
         share.left -= cost

@@ -31,5 +31,5 @@ class SettingAside:
             cloudevents.SEAL: seal(self._key, topic, arrival.request_id, arrival.producer, value),
         }
         position = await self._publisher.publish(Outgoing(topic, record.key, value, headers))
-        log.info("request.set_aside", producer=arrival.producer, at=str(record.position), to=str(position))
+        log.debug("request.set_aside", producer=arrival.producer, at=str(record.position), to=str(position))
         return position

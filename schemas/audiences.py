@@ -62,7 +62,8 @@ class ExpandRecord(Record):
 class Progress(Record):
     """How far one shard has been walked: everybody up to `cursor` is handed out or skipped, each page counted once.
 
-    Once it is cancelled, the way to `cursor` is walked again: everybody up to `taken_back_to` has been asked to stop.
+    Of the page up to `page_to` some may be handed out already. Once it is cancelled, the way to `cursor` is walked again:
+    everybody up to `taken_back_to` has been asked to stop.
     """
 
     environment: Environment
@@ -70,6 +71,7 @@ class Progress(Record):
     shard: int
     version: int = 0
     cursor: str = ""
+    page_to: str = ""
     members: int = 0
     planned: int = 0
     skipped: int = 0
@@ -78,6 +80,14 @@ class Progress(Record):
     taken_back_to: str = ""
     taken_back: bool = False
     updated_at: UtcDatetime
+
+    @property
+    def is_within_a_page(self) -> bool:
+        return self.page_to > self.cursor
+
+    def begun(self, page_to: str, at: datetime) -> "Progress":
+        """Said before the first of a page is handed out: a page that was begun is finished, whatever comes in between."""
+        return self.model_copy(update={"page_to": page_to, "updated_at": at})
 
     def past(self, page: "Progress") -> "Progress":
         """This progress with one page more, counted in `page`."""

@@ -1,13 +1,14 @@
 """expand: walks one shard of an audience, page by page, from a cursor kept in a row of its own.
 
-A page is produced and its skips are written before the cursor moves, so a death in between repeats it: delivery ids are
-the same again, and deliver absorbs them. Whoever finds that somebody else has moved the cursor goes on from there. Once it
-is cancelled, a walk ends where it is, and goes the same way again to take back what it handed out.
+A page is said to be begun, produced, its skips written, and then the cursor moves. A death in between repeats it: delivery
+ids are the same again, and deliver absorbs them; what was begun is finished before anything stops the walk, so that the
+cursor covers all that is out. Whoever finds that somebody else has moved on goes on from there. Once it is cancelled, a walk
+ends at its cursor, and goes the same way again to take back what it handed out.
 """
 
 import asyncio
 import random
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +17,10 @@ import structlog
 from consumers.burial import crash, put_away
 from consumers.cancelling import Canceller
 from consumers.collapsing import Collapsing
-from consumers.completing import ask_whether_it_ended
+from consumers.completing import Completing
 from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import handed_over
+from consumers.pages import Page, next_page
 from consumers.planning import Planner
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
@@ -28,11 +30,11 @@ from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Backlog, Publisher, Received
 from schemas import cloudevents, topics
-from schemas.audiences import PAGE, Audience, ExpandRecord, Progress, Stop
+from schemas.audiences import Audience, ExpandRecord, Progress, Stop
 from schemas.deliveries import DeliveryRecord, row_of
 from schemas.events import event_of
 from schemas.fallback import at_once
-from schemas.plan import Notification, PlannedDelivery, audience_lines, people_named
+from schemas.plan import Notification, PlannedDelivery, audience_lines
 from schemas.timers import Timer
 
 log = structlog.get_logger()
@@ -40,6 +42,8 @@ log = structlog.get_logger()
 _PAGES_AT_ONCE = 4
 """Over all shards of this process: what is in memory does not grow with the audience, nor with how many there are."""
 _PAUSE_S = 5.0
+_STRETCH_S = 20.0
+"""How long one shard is walked in one go: then the others have their turn, and a worker that is to stop can."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Expand:
         self._contacts = contacts
         self._deliveries = deliveries
         self._timers = timers
+        self._completing = Completing(timers)
         self._planner = planner
         self._canceller = canceller
         self._collapsing = collapsing
@@ -109,6 +114,7 @@ class Expand:
     async def _walk(self, record: Received, carried: ExpandRecord) -> None:
         """To the end of the shard, or until a timer holds what is left of it."""
         progress = await self._expansions.get(carried.environment, carried.notification_id, carried.shard)
+        began = time.monotonic()
         while True:
             # read anew for each page: somebody may have cancelled
             notification = await self._notifications.get(carried.environment, carried.notification_id)
@@ -119,6 +125,9 @@ class Expand:
             after = await self._step(_Walk(record, carried, notification, audience), progress, datetime.now(UTC))
             if after is None:
                 return
+            if time.monotonic() - began > _STRETCH_S:
+                await self._rest(carried, datetime.now(UTC))
+                return
             progress = after
 
     async def _step(self, walk: _Walk, progress: Progress, now: datetime) -> Progress | None:
@@ -126,23 +135,21 @@ class Expand:
         if progress.done:
             if walk.notification.cancelled_at is not None and not progress.taken_back:
                 return await self._take_back(walk, progress)
-            await ask_whether_it_ended(
-                self._timers, walk.carried.environment, walk.carried.notification_id, is_audience=True
-            )
+            await self._completing.ask(walk.carried.environment, walk.carried.notification_id, is_audience=True)
             log.info("audience.walked", members=progress.members, skipped=progress.skipped, stopped=progress.stopped)
             return None
-        if (stop := self._stopped(walk.notification, now)) is not None:
-            return await self._expansions.advance(progress, progress.ended(stop, now))
-        if await self._is_behind(walk):
-            await self._pause(walk.carried, now)
-            return None
+        if not progress.is_within_a_page:
+            if (stop := self._stopped(walk.notification, now)) is not None:
+                return await self._expansions.advance(progress, progress.ended(stop, now))
+            if await self._is_behind(walk):
+                await self._pause(walk.carried, now)
+                return None
         try:
             async with self._pages:
-                page = await self._page(walk, progress)
+                return await self._page(walk, progress)
         except Crowded:
             await self._pause(walk.carried, now)
             return None
-        return await self._expansions.advance(progress, progress.past(page))
 
     def _stopped(self, notification: Notification, now: datetime) -> Stop | None:
         if notification.cancelled_at is not None:
@@ -156,60 +163,54 @@ class Expand:
         return max(await asyncio.gather(*looks)) > self._backlog_max_s
 
     async def _pause(self, carried: ExpandRecord, now: datetime) -> None:
+        spread = random.uniform(0.8, 1.2)  # noqa: S311 - spreads the shards
+        await self._rest(carried, now + timedelta(seconds=_PAUSE_S * spread))
+
+    async def _rest(self, carried: ExpandRecord, until: datetime) -> None:
         """The record comes back by itself; until then nothing of it is held here."""
         timer = Timer(
             environment=carried.environment,
             timer_id=f"expand#{carried.key}",
-            due_at=now + timedelta(seconds=_PAUSE_S * random.uniform(0.8, 1.2)),  # noqa: S311 - spreads the shards
+            due_at=until,
             topic=topics.expand(carried.environment),
             key=carried.key,
             value=carried.model_dump_json(exclude_defaults=True),
         )
         await self._timers.put(timer)
-        log.info("audience.paused", until=timer.due_at.isoformat())
+        log.info("audience.rests", until=until.isoformat())
 
     async def _page(self, walk: _Walk, progress: Progress) -> Progress:
-        """Hands out one page; returns what it counted and where it ends."""
-        people, last, more = await self._next_members(walk, after=progress.cursor)
-        lines = await self._planner.page(walk.notification, people)
+        """Hands out the next page, or what is left of one that was begun; returns where the walk stands afterwards."""
+        page = await self._next_page(walk, after=progress.cursor, up_to=progress.page_to)
+        lines = await self._planner.page(walk.notification, page.people)
+        if lines and page.last > progress.page_to:
+            begun = await self._expansions.advance(progress, progress.begun(page.last, datetime.now(UTC)))
+            if (begun.cursor, begun.page_to) != (progress.cursor, page.last):
+                return begun  # somebody else was here
+            progress = begun
         await self._collapsing.replace_older(walk.record, walk.notification, lines)
         await asyncio.gather(
             *(self._hand_out(walk, line) for line in at_once(lines)),
             *(self._skip(walk, line) for line in lines if line.skipped is not None),
         )
         skipped = sum(line.skipped is not None for line in lines)
-        counted: dict[str, object] = {"members": len(people), "planned": len(lines) - skipped, "skipped": skipped}
-        ends: dict[str, object] = {"cursor": last, "done": not more, "updated_at": datetime.now(UTC)}
-        return progress.model_copy(update=counted | ends)
+        counted: dict[str, object] = {"members": len(page.people), "planned": len(lines) - skipped, "skipped": skipped}
+        ends: dict[str, object] = {"cursor": page.last, "done": not page.more, "updated_at": datetime.now(UTC)}
+        return await self._expansions.advance(progress, progress.past(progress.model_copy(update=counted | ends)))
 
     async def _take_back(self, walk: _Walk, progress: Progress) -> Progress:
         """Asks one page of what was handed out to stop, delivery by delivery; moves on once all have been asked."""
         async with self._pages:
-            people, last, more = await self._next_members(walk, after=progress.taken_back_to)
-            lines = audience_lines(walk.notification, [person for person in people if person <= progress.cursor], {})
+            page = await self._next_page(walk, after=progress.taken_back_to)
+            reached = [person for person in page.people if person <= progress.cursor]
+            lines = audience_lines(walk.notification, reached, {})
             await self._canceller.take_back(walk.record, walk.notification, lines, walk.carried.traceparent)
-        is_all = not more or last >= progress.cursor
-        return await self._expansions.advance(progress, progress.taken_back_past(last, datetime.now(UTC), is_all=is_all))
+        is_all = not page.more or page.last >= progress.cursor
+        at = datetime.now(UTC)
+        return await self._expansions.advance(progress, progress.taken_back_past(page.last, at, is_all=is_all))
 
-    async def _next_members(self, walk: _Walk, *, after: str) -> tuple[Sequence[str], str, bool]:
-        """The next people of the shard, each once however many of the topics they are in; the last name; is there more.
-
-        All topics are read side by side in the order of names: the first names of the merged pages are complete. Left
-        out is who came after the cutoff, and who is named: they have a line of their own.
-        """
-        environment, shard = walk.carried.environment, walk.carried.shard
-        reads = (
-            self._contacts.members(environment, topic, shard, after=after, limit=PAGE) for topic in walk.audience.topics
-        )
-        pages = await asyncio.gather(*reads)
-        since: dict[str, datetime] = {}
-        for member in (each for page in pages for each in page):
-            since[member.person] = min(since.get(member.person, member.since), member.since)
-        first = sorted(since)[:PAGE]
-        named = set(people_named(walk.notification.request))
-        more = len(since) > PAGE or any(len(page) == PAGE for page in pages)
-        people = [person for person in first if since[person] <= walk.audience.cutoff and person not in named]
-        return people, first[-1] if first else after, more
+    async def _next_page(self, walk: _Walk, *, after: str, up_to: str = "") -> Page:
+        return await next_page(self._contacts, walk.notification, walk.audience, walk.carried, after=after, up_to=up_to)
 
     async def _hand_out(self, walk: _Walk, line: PlannedDelivery) -> None:
         delivery = walk.record_of(line)

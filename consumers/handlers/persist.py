@@ -1,7 +1,7 @@
 """persist: writes the ledger rows that no claim has written, wakes those who wait, and tells producers the final outcome."""
 
 from consumers.burial import crash, put_away
-from consumers.completing import COMPLETION_TYPE, ask_whether_it_ended
+from consumers.completing import COMPLETION_TYPE, Completing
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.notifications import NotificationStore
@@ -30,7 +30,7 @@ class Persist:
         self._notifications = notifications
         self._expansions = expansions
         self._deliveries = deliveries
-        self._timers = timers
+        self._completing = Completing(timers)
         self._announcer = announcer
         self._publisher = publisher
         self._reporter = reporter
@@ -56,7 +56,7 @@ class Persist:
         if (receipt := final_receipt_of(event)) is not None:
             await self._reporter.receipt(event.environment, receipt)
         elif event.state in ENDED:
-            await ask_whether_it_ended(self._timers, event.environment, event.notification_id, is_audience=event.shards > 1)
+            await self._completing.ask(event.environment, event.notification_id, is_audience=event.shards > 1)
         if event.state in ENDED:
             await self._announcer.outcome_known(event.environment, event.notification_id)
 

@@ -1,7 +1,8 @@
 """What a hanging channel, a hot producer and a hot recipient cost everybody else: the same work beside them and alone.
 
-`python -m tests.bench.fairness --rounds 3 --requests 400`. Alone and beside take turns in one run, figures are medians
-of the rounds, `ratio` is beside over alone: 1 is no cost at all. A store in memory, and one worker process with everything.
+`python -m tests.bench.fairness --rounds 3 --requests 400 --flood 2`. Alone and beside take turns in one run, figures are
+medians of the rounds, `ratio` is beside over alone: 1 is no cost at all. What is hot lies in Kafka before the others' first
+request, `flood` times as much as theirs. A store in memory, and one worker process with everything.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from tests.bench.running import written
 from tests.bench.whole_way import settled
 
 ENVIRONMENT: topics.Environment = "dev"
-ROUNDS, REQUESTS = 3, 400
+ROUNDS, REQUESTS, FLOOD = 3, 400, 2
 PEOPLE, WINDOW = 100, 200
 HOT_QUOTA = 100
 SETTINGS = {
@@ -42,6 +43,7 @@ class Crowd:
 
     house: House
     requests: int
+    flood: int
 
     async def send(self, producer: str, count: int, body: dict[str, Any], person: str = "bench-{}") -> list[str]:
         """All of it at once, as Kafka takes it."""
@@ -61,10 +63,10 @@ class Crowd:
         return await self.send("shop", self.requests // 2, {"channels": ["email"]}, "mail-{0}@d{0}-" + mark + ".example")
 
     async def hot_producer(self) -> list[str]:
-        return await self.send("hot", self.requests * 4, {"channels": ["in_app"]}, "other-{}")
+        return await self.send("hot", self.requests * self.flood, {"channels": ["in_app"]}, "other-{}")
 
     async def hot_recipient(self) -> list[str]:
-        return await self.send("shop", self.requests * 2, {"channels": ["in_app"]}, "hot")
+        return await self.send("shop", self.requests * self.flood, {"channels": ["in_app"]}, "hot")
 
     async def behave(self, mode: str) -> None:
         async with httpx2.AsyncClient(base_url=self.house.variables["SANDBOX_URL"]) as sandbox:
@@ -77,10 +79,12 @@ def _record(producer: str, request_id: str, body: dict[str, Any], person: str) -
     return Outgoing(topics.requests(ENVIRONMENT), person, value, {"ce_source": producer})
 
 
-async def fairness(rounds: int = ROUNDS, requests: int = REQUESTS, only: str = "") -> AsyncIterator[dict[str, object]]:
+async def fairness(
+    rounds: int = ROUNDS, requests: int = REQUESTS, flood: int = FLOOD, only: str = ""
+) -> AsyncIterator[dict[str, object]]:
     async with laid_out(persistent=False, **SETTINGS) as house:
         await house.workers()
-        crowd = Crowd(house, requests)
+        crowd = Crowd(house, requests, flood)
         await _per_second(house, crowd.others)  # warm
         beside = {
             "a hanging channel": crowd.mails,
@@ -113,6 +117,7 @@ async def _side_by_side(what: str, house: House, crowd: Crowd, rounds: int, besi
         "figure": f"others beside {what}",
         "rounds": rounds,
         "requests": crowd.requests,
+        "flood": crowd.flood,
         "alone_per_second": round(statistics.median(alone), 1),
         "beside_per_second": round(statistics.median(together), 1),
         "ratio": round(statistics.median(together) / statistics.median(alone), 2),
@@ -130,6 +135,7 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=ROUNDS)
     arguments.add_argument("--requests", type=int, default=REQUESTS)
+    arguments.add_argument("--flood", type=int, default=FLOOD, help="so many times the others' requests lie before theirs")
     arguments.add_argument("--only", default="", help="a word of the figure's name")
     chosen = arguments.parse_args()
-    asyncio.run(written(fairness(chosen.rounds, chosen.requests, chosen.only)))
+    asyncio.run(written(fairness(chosen.rounds, chosen.requests, chosen.flood, chosen.only)))

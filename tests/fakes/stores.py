@@ -46,17 +46,23 @@ FAKE_SHARDS = 2
 
 
 class Outage:
-    """Shared by the fakes of one story: which of them are away, and in which order they were written."""
+    """Shared by the fakes of one story: which of them are away, and in which order they were written.
+
+    A store in `failing` refuses that many calls, behind those that `sparing` lets through.
+    """
 
     def __init__(self) -> None:
         self.away: set[str] = set()
         self.failing: dict[str, int] = {}
+        self.sparing: dict[str, int] = {}
         self.writes: list[str] = []
 
     def touch(self, store: str) -> None:
         if store in self.away:
             raise Unavailable(f"{store} is away")
-        if self.failing.get(store):
+        if self.sparing.get(store):
+            self.sparing[store] -= 1
+        elif self.failing.get(store):
             self.failing[store] -= 1
             raise Unavailable(f"{store} is away")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from consumers.handlers import expand
 from infrastructure.ports import Outgoing, Received
 from schemas.audiences import EVERYONE, PAGE, ledger_shards, topics_named
 from schemas.ids import delivery_id, notification_id, shard_of
@@ -45,6 +46,13 @@ async def a_routed_crowd(size: int, body: dict[str, Any] | None = None) -> Floor
 
 def in_shard(people: tuple[str, ...], shard: int) -> list[str]:
     return [person for person in people if shard_of(person, FAKE_SHARDS) == shard]
+
+
+async def dies_within_its_first_page(floor: Floor) -> None:
+    """Whoever walks the first shard: two records of the page are out, and the cursor does not know."""
+    floor.publisher.fail_next_after(2)
+    with pytest.raises(Unavailable):
+        await floor.expand.handle(floor.handed_out("expand")[0])
 
 
 async def counted(floor: Floor) -> Counter[str]:
@@ -126,6 +134,15 @@ async def test_who_subscribes_until_the_time_it_is_sent_at_is_in() -> None:
     await floor.route.handle(replace(request, timestamp_ms=int(accepted.timestamp() * 1000)))
     await floor.walks()
     assert recipients(floor.handed_out(BULK)) == {"ana": 1, "early": 1}
+
+
+async def test_the_cutoff_of_a_clock_that_is_ahead_is_now() -> None:
+    floor = await a_floor("ana")
+    ahead_ms = int((now() + timedelta(hours=1)).timestamp() * 1000)
+    await floor.route.handle(replace(a_request(NEWS), timestamp_ms=ahead_ms))
+    await floor.contacts.subscribe("dev", "late", ("news",), now() + timedelta(minutes=1))
+    await floor.walks()
+    assert recipients(floor.handed_out(BULK)) == {"ana": 1}
 
 
 async def test_who_was_in_one_topic_before_is_in_though_they_joined_another_later() -> None:
@@ -283,6 +300,77 @@ async def test_what_was_skipped_stays_skipped_and_a_mail_that_waits_is_stopped()
     assert states == {"ana": ("CANCELLED", "cancelled"), "ben": ("SKIPPED", "no_address")}
 
 
+async def test_what_a_dead_walker_has_handed_out_of_a_page_is_counted_and_recalled_too() -> None:
+    floor = await a_routed_crowd(8)
+    mine = in_shard(a_crowd(8), 0)
+    await dies_within_its_first_page(floor)
+    for record in floor.handed_out(BULK)[:2]:
+        await floor.in_app.handle(record)
+    assert len(floor.inbox.items) == 2
+    await floor.route.handle(a_cancellation())
+    await floor.walks()
+    assert floor.inbox.items == {}
+    for record in floor.handed_out(BULK):
+        await floor.in_app.handle(record)
+    for sent in floor.publisher.on("notifications.dev.status"):
+        await floor.persist.handle(as_read(sent))
+    ledger = await floor.deliveries.tally("dev", floor.notification.notification_id, floor.notification.plan.shards)
+    assert ledger.states == {"CANCELLED": len(mine)}, "the page that was begun, and nobody of the other shard"
+    assert await counted(floor) == {"members": len(mine), "planned": len(mine), "done": FAKE_SHARDS}
+
+
+async def test_a_page_that_was_begun_is_finished_though_its_time_has_passed() -> None:
+    floor = await a_routed_crowd(8)
+    await dies_within_its_first_page(floor)
+    floor.expires()
+    floor.backlog.waits_s["in_app", "bulk"] = 99.0
+    await floor.walks()
+    mine = in_shard(a_crowd(8), 0)
+    assert set(recipients(floor.handed_out(BULK))) == set(mine), "so that each of them ends, as EXPIRED"
+    assert (await counted(floor))["planned"] == len(mine)
+
+
+async def test_a_page_that_was_begun_ends_where_it_ended_though_somebody_has_left() -> None:
+    floor = await a_routed_crowd(3 * PAGE)
+    mine = in_shard(a_crowd(3 * PAGE), 0)
+    await dies_within_its_first_page(floor)
+    for person in mine[3:6]:
+        await floor.contacts.unsubscribe("dev", person, ("news",))
+    await floor.cancelled()
+    await floor.walks()
+    [first, other] = await floor.expansions.of("dev", floor.notification.notification_id, FAKE_SHARDS)
+    assert (first.cursor, first.members) == (mine[PAGE - 1], PAGE - 3)
+    assert (other.cursor, other.members) == ("", 0)
+
+
+async def test_a_page_that_was_begun_is_finished_though_more_have_joined_than_one_page_holds() -> None:
+    floor = await a_routed_crowd(3 * PAGE)
+    mine = in_shard(a_crowd(3 * PAGE), 0)
+    await dies_within_its_first_page(floor)
+    joined = in_shard(tuple(f"p0000-{number}" for number in range(12)), 0)
+    assert joined
+    for person in joined:
+        await floor.contacts.subscribe("dev", person, ("news",), now() + timedelta(hours=1))
+    await floor.cancelled()
+    await floor.walks()
+    [first, _] = await floor.expansions.of("dev", floor.notification.notification_id, FAKE_SHARDS)
+    assert (first.cursor, first.members) == (mine[PAGE - 1], PAGE)
+    assert set(recipients(floor.handed_out(BULK))) == set(mine[:PAGE])
+
+
+async def test_a_long_shard_rests_after_a_while_and_goes_on_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expand, "_STRETCH_S", -1.0)
+    floor = await a_routed_crowd(3 * PAGE)
+    [record, _] = floor.handed_out("expand")
+    await floor.expand.handle(record)
+    assert len(floor.handed_out(BULK)) == PAGE
+    [timer] = floor.timers.timers.values()
+    assert (timer.topic, timer.value.encode()) == (record.topic, record.value)
+    while floor.timers.timers.popitem()[1].topic == record.topic:
+        await floor.expand.handle(record)
+    assert recipients(floor.handed_out(BULK)) == Counter(in_shard(a_crowd(3 * PAGE), 0))
+
+
 async def test_a_cancellation_that_came_first_is_said_by_every_shard() -> None:
     floor = await a_floor("ana")
     await floor.notifications.cancel("dev", notification_id("dev", "kafka", "r-1"), now())
@@ -317,6 +405,7 @@ async def test_once_handed_out_stays_handed_out_though_the_address_goes_before_t
     floor = await a_floor("ana")
     await floor.knows("ana", "ana@x.io")
     await floor.route.handle(a_request(NEWS | {"channels": ["email"]}))
+    floor.outage.sparing["expansions.advance"] = 1  # the page is begun and handed out; then the worker dies
     floor.outage.failing["expansions.advance"] = 1
     with pytest.raises(Unavailable):
         await floor.walks()

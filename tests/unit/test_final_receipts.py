@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from consumers import completing as completing_module
+from consumers.completing import Completing
 from infrastructure.ports import Outgoing
 from schemas.outcomes import Dead, Retry, Unavailable
+from tests.eventually import eventually
 from tests.unit.stories import Floor, a_request, a_routed_email, as_read, now
 
 STATUS = "notifications.dev.status"
@@ -172,6 +175,39 @@ async def test_a_cancelled_audience_is_told_when_all_of_it_was_taken_back() -> N
     await time_passes(floor)
     [final] = finals(floor)
     assert final["counts"] == {"SENT": 1, "CANCELLED": 3, "SKIPPED": 2}
+
+
+async def test_the_ends_of_an_audience_put_one_timer_and_not_one_each() -> None:
+    floor = await a_floor_with_an_audience(*(f"p-{number}" for number in range(40)))
+    await floor.walks()
+    await deliver(floor, "in-app.bulk")
+    persist, before = floor.persist, floor.outage.writes.count("timers.put")
+    for sent in floor.publisher.on(STATUS):
+        await persist.handle(as_read(sent))
+    assert 1 <= floor.outage.writes.count("timers.put") - before <= 2, "two when a minute begins in between"
+
+
+async def test_a_timer_that_could_not_be_put_is_not_thought_to_stand() -> None:
+    floor = Floor()
+    completing = Completing(floor.timers)
+    floor.outage.failing["timers.put"] = 1
+    with pytest.raises(Unavailable):
+        await completing.ask("dev", "ntf_1", is_audience=True)
+    await completing.ask("dev", "ntf_1", is_audience=True)
+    assert len(floor.timers.timers) == 1
+
+
+async def test_what_ends_in_the_next_step_puts_the_next_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completing_module, "_EVERY_OF_AN_AUDIENCE", timedelta(milliseconds=100))
+    floor = Floor()
+    completing = Completing(floor.timers)
+
+    async def asks_again() -> bool:
+        await completing.ask("dev", "ntf_1", is_audience=True)
+        return len(floor.timers.timers) == 3
+
+    await eventually(asks_again)
+    assert len({timer.due_at for timer in floor.timers.timers.values()}) == 3
 
 
 async def test_a_cancelled_one_is_told_as_cancelled() -> None:

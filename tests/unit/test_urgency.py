@@ -131,13 +131,13 @@ class Mill:
         assert await self.budgets.drained(5)
 
 
-async def test_bulk_takes_all_its_places_while_the_others_are_idle_and_a_quarter_while_they_are_not() -> None:
-    idle, busy = Mill(8), Mill(8)
-    idle.add("orders.bulk", 20)
+async def test_bulk_takes_all_its_places_while_the_others_are_idle_and_few_while_they_are_not() -> None:
+    idle, busy = Mill(32), Mill(32)
+    idle.add("orders.bulk", 50)
     busy.add("orders", 1)
-    busy.add("orders.bulk", 20)
+    busy.add("orders.bulk", 50)
     await a_few_turns()
-    assert (idle.moving["orders.bulk"], busy.moving["orders.bulk"]) == (8, 2)
+    assert (idle.moving["orders.bulk"], busy.moving["orders.bulk"]) == (32, 2)
     await idle.grinds()
     await busy.grinds()
 

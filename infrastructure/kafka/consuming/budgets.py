@@ -17,9 +17,7 @@ from schemas.topics import Priority, priority_of
 Member = TypeVar("Member", bound=Hashable)
 
 WAITING_PER_PLACE = 8
-BULK_KEEPS_ONE_IN = (
-    4  # while the others are busy, bulk keeps a quarter of its places: it goes on, and takes little from them
-)
+BULK_KEEPS_ONE_IN = 16  # of its places while the others are busy: it goes on, and takes little from them
 DEPTH = 4  # so many budgets' worth of records may wait in one partition for their own kind; a drain has to get through them
 
 

@@ -22,6 +22,7 @@ from schemas.topics import PRIORITIES, Priority, priority_of
 log = structlog.get_logger()
 
 POLL_S = 0.25
+POLL_HELD_BACK_S = 0.05  # what is held back is let go on between two polls: a long one would leave its places empty
 BOOKS_EVERY_S = 0.5
 ANSWER_S = 5.0  # what one question to the broker may take
 STOP_S = 5.0
@@ -99,13 +100,17 @@ class Member:
         books_at = time.monotonic()
         while True:
             self._hold_back()
-            for partition, records in (await self._client.poll(POLL_S)).items():
+            for partition, records in (await self._client.poll(self._wait_s)).items():
                 self.take(partition, records)
             self.watch.polled_at = self.turned_at = time.monotonic()
             self._check()
             if self.turned_at - books_at >= BOOKS_EVERY_S:
                 await self.settle_books()
                 books_at = time.monotonic()
+
+    @property
+    def _wait_s(self) -> float:
+        return POLL_HELD_BACK_S if self.held_back else POLL_S
 
     def take(self, partition: Partition, records: Sequence[Received]) -> None:
         now = time.monotonic()
