@@ -4,7 +4,7 @@ import zlib
 from typing import Any
 
 from infrastructure.dynamo.client import Dynamo, Item
-from infrastructure.dynamo.notifications import KEPT
+from infrastructure.dynamo.notifications import kept_after
 from infrastructure.dynamo.tables import DELIVERIES, EXPIRES
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.holds import place_of_rest
@@ -33,7 +33,7 @@ def trouble_key(state: Listed, shard: int) -> str:
 def item_of(delivery: Delivery) -> Item:
     """The whole row."""
     fields = delivery.model_dump(mode="json", exclude_none=True, exclude={"notification_id", "delivery_id"})
-    expires = int((max(delivery.updated_at, delivery.next_at or delivery.updated_at) + KEPT).timestamp())
+    expires = kept_after(max(delivery.updated_at, delivery.next_at or delivery.updated_at))
     marks: Item = {}
     # what was redriven is listed too, so that one whose timer was lost can be found and redriven again
     if (trouble := listed_as(delivery)) is not None:

@@ -79,7 +79,7 @@ class NotificationStore:
         if "document" in row:
             return _read(row)
         with suppress(ConditionFailed):  # planned this moment: then the row has its own time to live
-            expires = {EXPIRES: _kept_after(at)}
+            expires = {EXPIRES: kept_after(at)}
             await self._dynamo.update(table, key, expires, condition="attribute_not_exists(body_hash)")
         return None
 
@@ -113,7 +113,7 @@ class NotificationStore:
         changes = {
             "send_at": asked.model_dump(mode="json")["send_at"],
             "moved_at": iso(at),
-            EXPIRES: _kept_after(last_moment(asked.send_at)),
+            EXPIRES: kept_after(last_moment(asked.send_at)),
         }
         newest = "attribute_not_exists(#cancel) AND (attribute_not_exists(#s_moved_at) OR #s_moved_at <= :s_moved_at)"
         try:
@@ -160,7 +160,7 @@ class NotificationStore:
         row = {
             "notification_id": notification_id + _UNPLANNED,
             "note": note.model_dump_json(exclude_defaults=True),
-            EXPIRES: _kept_after(note.due_at or note.at),
+            EXPIRES: kept_after(note.due_at or note.at),
         }
         await self._dynamo.put_soon(NOTIFICATIONS.named(environment), row, NOTIFICATIONS.key)
 
@@ -174,8 +174,9 @@ def _expires(notification: Notification) -> int:
     plan = notification.plan
     steps = sum((step.after for step in plan.fallback), timedelta(0))
     begins = max(notification.planned_at, notification.due_at)  # what was sent for later was accepted long before
-    return _kept_after(max(begins, plan.expires_at or begins + steps))
+    return kept_after(max(begins, plan.expires_at or begins + steps))
 
 
-def _kept_after(last_step: datetime) -> int:
+def kept_after(last_step: datetime) -> int:
+    """Unix seconds at which a row may go whose last step was, or will be, at that time."""
     return min(int(last_step.timestamp() + KEPT.total_seconds()), _LATEST_S)
