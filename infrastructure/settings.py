@@ -8,10 +8,10 @@ import os
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -29,7 +29,14 @@ from schemas.topics import Environment
 EXAMPLE_SECRET = "change-me"  # noqa: S105 - the value .env.example shows, refused below
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
-CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+def _split_commas(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Item = TypeVar("Item")
+CommaSeparated = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split_commas)]
+"""In an environment variable `a,b`; in a YAML file also a list."""
 
 
 class Settings(BaseSettings):
@@ -39,14 +46,14 @@ class Settings(BaseSettings):
 
     # where and what
     deployment: Literal["local", "production"] = "production"
-    environments: Annotated[tuple[Environment, ...], NoDecode] = ("dev", "test")
+    environments: CommaSeparated[Environment] = ("dev", "test")
     default_environment: Environment = "dev"
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     public_url: str = ""
     app_secret_key: SecretStr = SecretStr("")
     app_secret_key_previous: SecretStr = SecretStr("")
-    cors_origins: CommaSeparated = ()
+    cors_origins: CommaSeparated[str] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
     rate_limit_per_minute: int = Field(default=100, ge=1)
@@ -80,7 +87,7 @@ class Settings(BaseSettings):
     kafka_client_id: str = "carillon"
     kafka_partitions: int = Field(default=3, ge=1)
     kafka_replication_factor: int = Field(default=1, ge=1)
-    raw_producers: CommaSeparated = ()
+    raw_producers: CommaSeparated[str] = ()
     kafka_produce_timeout_s: float = Field(default=5.0, gt=0)
     kafka_session_timeout_s: float = Field(default=10.0, ge=6)
     kafka_stall_s: float = Field(default=60.0, gt=0)
@@ -117,13 +124,13 @@ class Settings(BaseSettings):
     destination_in_flight: int = Field(default=8, ge=1)
     provider_rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     delivery_lease_s: float = Field(default=45.0, gt=0)
-    retry_schedule_s: Annotated[tuple[float, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
+    retry_schedule_s: CommaSeparated[float] = (5, 30, 120, 600, 1800, 7200, 21600)
     retry_after_max_s: float = Field(default=3600, gt=0)
     delivery_deadline_s: float = Field(default=72 * 3600, gt=0)
     delivery_policy: dict[Channel, Policy] = Field(default_factory=dict)
 
     # preferences
-    mandatory_categories: CommaSeparated = ("security",)
+    mandatory_categories: CommaSeparated[str] = ("security",)
 
     # fairness
     producer_quota_per_minute: int = Field(default=60_000, ge=1, le=10_000_000)
@@ -135,7 +142,7 @@ class Settings(BaseSettings):
     person_caps: list[Cap] = Field(default_factory=list, max_length=4)
 
     # audiences
-    closed_topics: CommaSeparated = ()
+    closed_topics: CommaSeparated[str] = ()
     audience_shards: int = Field(default=16, ge=1, le=256)
     bulk_backlog_max_s: float = Field(default=10.0, gt=0)
 
@@ -163,13 +170,6 @@ class Settings(BaseSettings):
         sources = (init_settings, env_settings, dotenv_settings, file_secret_settings)
         config = os.environ.get("CARILLON_CONFIG")
         return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=config)) if config else sources
-
-    @field_validator(
-        "environments", "cors_origins", "raw_producers", "retry_schedule_s", "mandatory_categories", mode="before"
-    )
-    @classmethod
-    def _split_commas(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _refuse_what_is_dangerous(self) -> "Settings":

@@ -65,10 +65,12 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENTS", "dev, prod")
     monkeypatch.setenv("RAW_PRODUCERS", " shop ,,warehouse,")
     monkeypatch.setenv("RETRY_SCHEDULE_S", "1,2.5")
+    monkeypatch.setenv("CLOSED_TOPICS", "incidents,board")
     settings = in_production()
     assert settings.environments == ("dev", "prod")
     assert settings.raw_producers == ("shop", "warehouse")
     assert settings.retry_schedule_s == (1.0, 2.5)
+    assert settings.closed_topics == ("incidents", "board")
 
 
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
