@@ -133,7 +133,7 @@ async def test_what_became_of_an_event_is_told_everywhere(
 
     async def receipts() -> dict[tuple[str, str], dict[str, int]]:
         said = [document(record) for record in await records_of(settings, topics.receipts("dev"))]
-        ours = [receipt for receipt in said if receipt["notification_id"] in (digest, event["notification_id"])]
+        ours = [receipt for receipt in said if receipt.get("notification_id") in (digest, event["notification_id"])]
         found = {(receipt["request_id"], receipt["verdict"]): receipt["counts"] for receipt in ours}
         return found if len(found) == 4 else {}
 
