@@ -5,15 +5,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Path
+from fastapi import Depends, Path, Query
 from pydantic import Field
 
 from api.auth import requires
+from api.cursors import place_after, write_cursor
 from api.dependencies import House
 from api.envelope import ok
 from api.problems import Problem
 from api.repairs import Differs, Preview, Repairs, Result, Wanted
 from api.shown import shown_delivery, shown_groups
+from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from infrastructure.dynamo.troubled import Already, Change, NotSo
 from infrastructure.kafka.sealing import SealingPublisher
@@ -29,6 +31,8 @@ Operator = Annotated[User, Depends(requires("ops:write"))]
 NotificationId = Annotated[str, Path(pattern=r"^ntf_[a-z2-7]{26}$")]
 DeliveryId = Annotated[str, Path(pattern=r"^dlv_[a-z2-7]{26}$")]
 Name = Annotated[str, Field(max_length=100)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(max_length=500)]
 
 
 def the_repairs(house: House) -> Repairs:
@@ -52,6 +56,20 @@ class ManyIn(Value):
 
     def those(self, state: Listed) -> Wanted:
         return Wanted(Look(state, self.channel, self.reason, self.since, self.until), self.notification_id)
+
+
+async def page_of(
+    house: ApiResources, environment: Environment, look: Look, limit: int, cursor: str | None
+) -> dict[str, Any]:
+    """One page of the ledger's rows that a look shows."""
+    page = await house.stores.trouble.page(environment, look, after=place_after(cursor), limit=limit)
+    return ok([shown_delivery(row) for row in page.rows], meta={"next_cursor": write_cursor(page.after)})
+
+
+async def groups_of(house: ApiResources, environment: Environment, look: Look) -> dict[str, Any]:
+    """How many of each channel and reason a look shows."""
+    grouped = await house.stores.trouble.grouped(environment, look)
+    return ok({"total": grouped.total, "complete": grouped.whole, "groups": shown_groups(grouped.counts)})
 
 
 async def many(

@@ -18,7 +18,7 @@ from infrastructure.redis.seen import SeenRequests
 from infrastructure.redis.wakeups import Wakeups, open_wakeups
 from infrastructure.resources import Resources, open_resources
 from infrastructure.settings import Settings
-from schemas.plan import Contact
+from schemas.recipients import Contact
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from schemas import topics
 from schemas.audiences import Audience
 from schemas.deliveries import DeliveryRecord
 from schemas.ids import delivery_id
-from schemas.plan import Notification, PlannedDelivery, audience_lines, people_named
+from schemas.plan import Notification, PlannedDelivery, audience_lines
+from schemas.recipients import people_named
 
 
 class Lines:

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from infrastructure.dynamo.contacts import ContactStore
 from schemas.audiences import PAGE, Audience, ExpandRecord
-from schemas.plan import Notification, people_named
+from schemas.plan import Notification
+from schemas.recipients import people_named
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,8 @@ from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
 from schemas.digest_terms import Digest
 from schemas.events import FieldError
 from schemas.outcomes import Policy
-from schemas.plan import (
-    Contact,
-    Notification,
-    Plan,
-    PlannedDelivery,
-    TooManyDeliveries,
-    audience_lines,
-    make_plan,
-    people_named,
-    recipients_of,
-)
+from schemas.plan import Notification, Plan, PlannedDelivery, TooManyDeliveries, audience_lines, make_plan
+from schemas.recipients import Contact, people_named, recipients_of
 from schemas.requests import Channel, NotificationRequest
 from schemas.schedules import first_moment
 from schemas.types import NotificationType

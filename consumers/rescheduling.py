@@ -16,6 +16,7 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Received
 from infrastructure.redis.live import Announcer
 from schemas.events import event_of
+from schemas.fallback import at_once
 from schemas.holds import Hold
 from schemas.plan import Notification, PlannedDelivery
 from schemas.rescheduling import MovedDelivery, MoveRefusal, move_answer, moved_delivery
@@ -64,7 +65,7 @@ class Rescheduler:
             await self._schedules.move(moved)
         else:
             await self._schedules.listed(environment, notification_id, moved.producer, standing.request)
-            answers = await asyncio.gather(*(self._move(record, standing, line) for line in standing.plan.to_make))
+            answers = await asyncio.gather(*(self._move(record, standing, line) for line in at_once(standing.plan.lines)))
         done = moved.asked.model_copy(update={"deliveries": tuple(answers)})
         await self._notifications.note_rescheduled(environment, notification_id, done)
         await self._announcer.outcome_known(environment, notification_id)

@@ -6,7 +6,8 @@ from consumers.arrivals import Arrival, Moved
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.schedules import Entry, ScheduleStore, of_person, of_producer
 from infrastructure.dynamo.timers import TimerStore
-from schemas.plan import Unplanned, people_named
+from schemas.plan import Unplanned
+from schemas.recipients import people_named
 from schemas.requests import NotificationRequest
 from schemas.schedules import first_moment, last_moment
 

@@ -76,17 +76,8 @@ def digest_of(tally: Tally, origin: str, only: Notification | None = None) -> No
         digest=False,
         **_content(tally, only),
     )
-    line = PlannedDelivery(
-        delivery_id=delivery_id(window.window_id, window.series.recipient, window.series.channel, window.series.endpoint),
-        recipient=window.series.recipient,
-        channel=window.series.channel,
-        endpoint=window.series.endpoint,
-        address=tally.shown[0].address,
-        policy=window.line.policy,
-        bare=window.line.bare,
-    )
     plan = Plan(
-        lines=(line,),
+        lines=(_line(tally),),
         type=window.type,
         category=window.series.category,
         template=only.plan.template if only else window.terms.template,
@@ -105,6 +96,19 @@ def digest_of(tally: Tally, origin: str, only: Notification | None = None) -> No
         planned_at=at,
         request=request,
         plan=plan,
+    )
+
+
+def _line(tally: Tally) -> PlannedDelivery:
+    window = tally.window
+    return PlannedDelivery(
+        delivery_id=delivery_id(window.window_id, window.series.recipient, window.series.channel, window.series.endpoint),
+        recipient=window.series.recipient,
+        channel=window.series.channel,
+        endpoint=window.series.endpoint,
+        address=tally.shown[0].address,
+        policy=window.line.policy,
+        bare=window.line.bare,
     )
 
 

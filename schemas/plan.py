@@ -1,7 +1,6 @@
 """Who gets what on which channel: decided once, stored, and followed by every replay. Pure; time comes as an argument."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -11,10 +10,11 @@ from schemas.deliveries import DeliveryRecord, deadline
 from schemas.digest_terms import Terms
 from schemas.durations import Duration
 from schemas.events import FieldError
-from schemas.ids import delivery_id, endpoint_of, shard_of
+from schemas.ids import delivery_id, shard_of
 from schemas.outcomes import Policy
 from schemas.preferences import About
-from schemas.requests import Channel, EmailTarget, FallbackStep, NotificationRequest, PersonTarget, SlackTarget, TopicTarget
+from schemas.recipients import Contact, Recipient, people_named, person_as_recipient
+from schemas.requests import Channel, FallbackStep, NotificationRequest, TopicTarget
 from schemas.schedules import SendAt, is_wall_clock, last_moment
 from schemas.topics import Environment, Priority
 from schemas.types import NotificationType, in_turn
@@ -174,67 +174,6 @@ class Unplanned(Record):
     errors: tuple[FieldError, ...] = ()
 
 
-class Contact(Record):
-    """What is known of a person: where they can be reached."""
-
-    person: str
-    email: str | None = None
-    email_verified: bool = False
-    name: str | None = None
-    zone: str | None = None
-
-
-@dataclass(frozen=True)
-class Recipient:
-    """Somebody to reach: a person with what is known of them, or a bare address."""
-
-    key: str
-    person: str | None = None
-    email: str | None = None
-    email_endpoint: str = ""
-    slack: str | None = None
-
-    def endpoint_on(self, channel: Channel) -> str:
-        """The same whether or not there is an address at this moment: a skip and a delivery share one ledger row."""
-        return {"email": self.email_endpoint, "slack": self.slack or ""}.get(channel, "")
-
-    def address_on(self, channel: Channel) -> str | None:
-        return {"email": self.email, "slack": self.slack}.get(channel)
-
-    def unreachable_on(self, channel: Channel) -> str | None:
-        """Why there is no way to them on that channel, if so."""
-        if channel == "in_app":
-            return None if self.person else "no_inbox"
-        return None if self.address_on(channel) else "no_address"
-
-
-def people_named(request: NotificationRequest) -> tuple[str, ...]:
-    return tuple(target.user for target in request.to if isinstance(target, PersonTarget))
-
-
-def recipients_of(request: NotificationRequest, contacts: Mapping[str, Contact]) -> tuple[Recipient, ...]:
-    """Everybody a request names one by one, each once; an address in the request overrides the contact's."""
-    found: dict[str, Recipient] = {}
-    for target in request.to:
-        match target:
-            case PersonTarget(user=user, email=email):
-                found.setdefault(user, _person(user, email, contacts.get(user)))
-            case EmailTarget(email=email):
-                endpoint = endpoint_of(email)
-                found.setdefault(f"email:{endpoint}", Recipient(f"email:{endpoint}", None, email, endpoint))
-            case SlackTarget(slack=name):
-                found.setdefault(f"slack:{name}", Recipient(f"slack:{name}", slack=name))
-            case _:
-                continue
-    return tuple(found.values())
-
-
-def _person(user: str, given: str | None, contact: Contact | None) -> Recipient:
-    if given:
-        return Recipient(user, user, given, endpoint_of(given))
-    return Recipient(user, user, contact.email if contact else None, "primary")
-
-
 def channels_for(
     recipient: Recipient, request: NotificationRequest, kind: NotificationType
 ) -> Sequence[tuple[int, Channel]]:
@@ -294,7 +233,7 @@ def audience_lines(
     return tuple(
         _line(
             notification.notification_id,
-            _person(person, None, contacts.get(person)),
+            person_as_recipient(person, None, contacts.get(person)),
             channel,
             notification.request,
             audience.policies.get(channel, "at_least_once"),

@@ -30,10 +30,14 @@ from api.cli.workbench import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from infrastructure.resources import Stores
     from schemas.deliveries import Delivery
     from schemas.topics import Environment
     from schemas.troubled import Look
+
+    Lines = Callable[[Sequence[Mapping[str, Any]]], list[str]]
 
 GROUPED_OF_QUARANTINE = 1000
 
@@ -177,10 +181,16 @@ async def newest_rows(environment: "Environment", stores: "Stores", look: "Look"
 
 def show_rows(rows: "list[Delivery]", as_json: bool) -> None:
     from api.cli.letters_table import deliveries as lines
+
+    print_rows(rows, lines, as_json)
+
+
+def print_rows(rows: "list[Delivery]", lines: "Lines", as_json: bool, *, nothing: str = "There is none.") -> None:
+    """As JSON, or as the lines of a table."""
     from api.shown import shown_delivery
 
     shown = [shown_delivery(row) for row in rows]
-    typer.echo(json.dumps(shown) if as_json else "\n".join(lines(shown)) if shown else "There is none.")
+    typer.echo(json.dumps(shown) if as_json else "\n".join(lines(shown)) if shown else nothing)
 
 
 def show_entries(entries: list[Any], as_json: bool) -> None:

@@ -3,14 +3,14 @@
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from api.cli.dlq import newest_rows
-from api.cli.dlq_replay import DryRun, Expect, Notification, Rate, Work, Yes, carry_through
+from api.cli.dlq import newest_rows, print_rows
+from api.cli.dlq_replay import DryRun, Expect, Names, Notification, Rate, Work, Yes, carry_through
 from api.cli.looks import held
-from api.cli.names import DeliveryName, name_of
+from api.cli.names import delivery_of
 from api.cli.replaying import DeliveriesOf, Named, Task
 from api.cli.workbench import (
     By,
@@ -33,8 +33,6 @@ holds = typer.Typer(
     name="holds", help="Deliveries that rest until their time comes: list, count, release.", no_args_is_help=True
 )
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Only these; else what the options describe.")]
-
 
 @holds.command("list")
 def list_(
@@ -51,14 +49,10 @@ def list_(
     Exit code 0: it could be read, whether or not there is any. 2: the store does not answer.
     """
     from api.cli.letters_table import holds as lines
-    from api.shown import shown_delivery
 
     look = held(channel, reason, moment(since), moment(until))
-    shown = [
-        shown_delivery(row)
-        for row in with_stores(lambda where, stores: newest_rows(where, stores, look, limit), environment)
-    ]
-    typer.echo(json.dumps(shown) if as_json else "\n".join(lines(shown)) if shown else "Nothing is held.")
+    rows = with_stores(lambda where, stores: newest_rows(where, stores, look, limit), environment)
+    print_rows(rows, lines, as_json, nothing="Nothing is held.")
 
 
 @holds.command()
@@ -111,14 +105,6 @@ def release(
     latest = moment(until) or datetime.now(UTC)
     task: Task = DeliveriesOf(held(channel, reason, moment(since), latest), notification)
     if names:
-        task = Named([(name, _delivery(name)) for name in names], release=True)
+        task = Named([(name, delivery_of(name)) for name in names], release=True)
     do = (yes or expect is not None) and not dry_run
     carry_through(Work(task, whoever(by) if do else "", rate, 0), expect, latest, environment, do=do, as_json=as_json)
-
-
-def _delivery(name: str) -> DeliveryName:
-    """Exits with a usage error for what is no delivery."""
-    wanted = name_of(name)
-    if isinstance(wanted, DeliveryName):
-        return wanted
-    raise typer.BadParameter(f"{name} is no delivery (ntf_…/dlv_…)")

@@ -30,3 +30,10 @@ def name_of(text: str) -> DeliveryName | PlaceName:
     if (found := _PLACE.fullmatch(text)) is not None:
         return PlaceName(int(found[1]), int(found[2]))
     raise typer.BadParameter(f"{text} is neither a delivery (ntf_…/dlv_…) nor a place in quarantine (PARTITION/OFFSET)")
+
+
+def delivery_of(text: str) -> DeliveryName:
+    """Exits with a usage error for what is no delivery."""
+    if (found := _DELIVERY.fullmatch(text)) is not None:
+        return DeliveryName(found[1], found[2])
+    raise typer.BadParameter(f"{text} is no delivery (ntf_…/dlv_…)")

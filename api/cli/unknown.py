@@ -8,7 +8,7 @@ import typer
 
 from api.cli.dlq import newest_rows, show_rows
 from api.cli.looks import a_look
-from api.cli.names import DeliveryName, name_of
+from api.cli.names import delivery_of
 from api.cli.workbench import (
     By,
     Channel,
@@ -70,9 +70,7 @@ def settle(
     from api.shown import shown_delivery
     from infrastructure.dynamo.troubled import Already, NotSo
 
-    wanted = name_of(name)
-    if not isinstance(wanted, DeliveryName):
-        raise typer.BadParameter(f"{name} is no delivery (ntf_…/dlv_…)")
+    wanted = delivery_of(name)
     if sent is None:
         raise typer.BadParameter("say what became of it: --sent or --failed")
     state: Settlement = "SENT" if sent else "FAILED"

@@ -4,21 +4,22 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 
-from api.cursors import place_after, write_cursor
 from api.dependencies import House, InEnvironment
-from api.envelope import ok
 from api.replays import (
     CAN_LOOK,
+    Cursor,
     DeliveryId,
+    Limit,
     ManyIn,
     Name,
     NotificationId,
     Operator,
     TheRepairs,
     answer,
+    groups_of,
     many,
+    page_of,
 )
-from api.shown import shown_delivery, shown_groups
 from schemas.base import UtcDatetime
 from schemas.troubled import Look
 
@@ -47,20 +48,18 @@ async def holds(
     house: House,
     environment: InEnvironment,
     look: TheLook,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Those that rest until their time comes: why, and until when. A page may be short; `meta.next_cursor` continues,
     null at the end."""
-    page = await house.stores.trouble.page(environment, look, after=place_after(cursor), limit=limit)
-    return ok([shown_delivery(row) for row in page.rows], meta={"next_cursor": write_cursor(page.after)})
+    return await page_of(house, environment, look, limit, cursor)
 
 
 @router.get("/counts", operation_id="countHolds", dependencies=[CAN_LOOK])
 async def counts(house: House, environment: InEnvironment, look: TheLook) -> dict[str, Any]:
     """How many of each channel and reason, the largest group first; `complete` is false when there are more than 10,000."""
-    grouped = await house.stores.trouble.grouped(environment, look)
-    return ok({"total": grouped.total, "complete": grouped.whole, "groups": shown_groups(grouped.counts)})
+    return await groups_of(house, environment, look)
 
 
 @router.post("/release", operation_id="releaseHolds")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from api.auth import CurrentUser
 from api.cursors import place_after, write_cursor
@@ -10,6 +10,7 @@ from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.intake import producer_of
 from api.problems import Problem
+from api.replays import Cursor, Limit
 from api.rescheduling import Rescheduled, refused
 from api.routes.notifications import CanSend
 from api.scheduled import of_recipient, of_sender
@@ -19,9 +20,6 @@ from schemas.cloudevents import TRACEPARENT
 from schemas.schedules import SendAt
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
-
-Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=500)]
 
 
 class RescheduleIn(Value):

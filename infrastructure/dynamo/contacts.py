@@ -11,7 +11,7 @@ from infrastructure.dynamo.tables import CONTACTS, SUBSCRIPTIONS
 from schemas.audiences import EVERYONE
 from schemas.base import iso
 from schemas.ids import shard_of
-from schemas.plan import Contact
+from schemas.recipients import Contact
 
 # how many shards there are was settled by whoever came first: with another count, nobody would be found again
 _PINNED: Item = {"topic": "#shards", "person": "#pinned"}

@@ -46,7 +46,6 @@ class Settled:
 
 Claim = Won | Held | Waiting | Settled
 _SHARDS_AT_ONCE = 8
-_IDS = {"environment", "notification_id", "delivery_id", "recipient", "channel", "shards"}
 WAITING: frozenset[State] = frozenset({"RETRY", "PENDING"})
 
 

@@ -10,7 +10,7 @@ from schemas import cloudevents, topics
 from schemas.catalogue import NO_TYPES, Catalogue
 from schemas.events import Position
 from schemas.ids import new_request_id, notification_id
-from schemas.plan import people_named
+from schemas.recipients import people_named
 from schemas.requests import CancelRequest, NotificationRequest, RescheduleRequest
 from schemas.seal import seal
 from schemas.topics import Environment

@@ -10,7 +10,7 @@ from infrastructure.kafka.topics import create_topics
 from infrastructure.settings import Settings
 from schemas.legacy import LOW_STOCK
 from schemas.outcomes import Unavailable
-from schemas.plan import Contact
+from schemas.recipients import Contact
 
 PEOPLE = {"ana": "Ana Demo", "ben": "Ben Demo", "user123": "User 123"}
 

@@ -14,7 +14,8 @@ from schemas.audiences import EVERYONE
 from schemas.cancelling import Cancellation, CancelledDelivery
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.live import InboxItem
-from schemas.plan import Contact, Notification, Plan, PlannedDelivery
+from schemas.plan import Notification, Plan, PlannedDelivery
+from schemas.recipients import Contact
 from schemas.requests import NotificationRequest
 from schemas.timers import Timer
 from tests.contract.conftest import Shelves

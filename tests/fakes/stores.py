@@ -36,7 +36,8 @@ from schemas.holds import place_of_rest
 from schemas.ids import shard_of
 from schemas.live import InboxItem
 from schemas.outcomes import Unavailable
-from schemas.plan import Contact, Notification, Unplanned
+from schemas.plan import Notification, Unplanned
+from schemas.recipients import Contact
 from schemas.requests import Unless
 from schemas.rescheduling import Rescheduling
 from schemas.timers import Timer, order_of, up_to

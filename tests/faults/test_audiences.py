@@ -21,8 +21,8 @@ from infrastructure.dynamo.tables import SUBSCRIPTIONS
 from infrastructure.local.processes import Child
 from infrastructure.ports import Outgoing
 from infrastructure.resources import Resources
-from schemas.plan import Contact
 from schemas.preference_changes import Change, PreferenceCommand, Setting
+from schemas.recipients import Contact
 from tests.eventually import eventually
 from tests.faults.conftest import Judge
 from tests.faults.crew import Crew

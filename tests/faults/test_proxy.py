@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -14,6 +14,16 @@ from tests.faults.dynamo_proxy import DynamoProxy, Fault, Kind, dynamo_proxy, ha
 from tests.faults.proxy import HOST, FaultProxy, Harm, fault_proxy
 
 THROUGHPUT = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[int]:
+    """The port on which every connection is answered so."""
+    server = await asyncio.start_server(answer, HOST, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 @asynccontextmanager
@@ -28,11 +38,8 @@ async def an_echo(heard: list[bytes]) -> AsyncIterator[int]:
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, HOST, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
+    async with serving(answer) as port:
+        yield port
 
 
 @pytest.fixture
@@ -138,11 +145,8 @@ async def a_store(asked: list[Any]) -> AsyncIterator[int]:
                 writer.write(b"2\r\n{}\r\n0\r\n\r\n")
         writer.close()
 
-    server = await asyncio.start_server(answer, HOST, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
+    async with serving(answer) as port:
+        yield port
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from schemas import topics
 from schemas.deliveries import Delivery
-from schemas.plan import Contact
 from schemas.preference_changes import Change, PreferenceCommand, Setting
+from schemas.recipients import Contact
 from tests.eventually import eventually
 from tests.integration.conftest import Fault
 from tests.integration.test_email_and_slack import accepted, calls, in_state, send

@@ -42,7 +42,8 @@ from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.digest_terms import Digest
 from schemas.outcomes import CannotTell, Policy, ReadBack
-from schemas.plan import Contact, Notification
+from schemas.plan import Notification
+from schemas.recipients import Contact
 from schemas.requests import Channel
 from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template

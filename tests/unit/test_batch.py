@@ -24,7 +24,7 @@ from infrastructure.redis.seen import SeenRequests
 from infrastructure.settings import Settings
 from schemas.catalogue import Catalogue
 from schemas.ids import notification_id
-from schemas.plan import Contact
+from schemas.recipients import Contact
 from schemas.requests import MAX_BATCH, MAX_BATCH_BYTES, MAX_REQUEST_BYTES
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import FakeContacts, FakeNotifications

@@ -175,3 +175,14 @@ async def test_dying_in_the_middle_is_made_good_by_reading_it_again() -> None:
     await works.reads(move)
     assert due_in(works) == {4}
     assert isinstance(what_came_of_it(works).send_at, datetime)
+
+
+async def test_a_further_step_keeps_its_turn_when_the_first_one_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes after the step before it, and not at the new time whatever became of that."""
+    steps = [{"after": "1h", "unless": "seen", "channels": ["email"]}]
+    works = await a_morning(channels=["in_app"], fallback=steps)
+    await works.reads(a_move(wall_in(BERLIN, 4 * HOUR)))
+    assert [each.answer for each in what_came_of_it(works).deliveries or ()] == ["moved"]
+    hours_pass(monkeypatch, 4.1)
+    await works.fire(up_to=now() + 4.5 * HOUR)
+    assert (works.inboxes, works.floor.channel.sent) == (["ana"], [])

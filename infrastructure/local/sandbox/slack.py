@@ -10,6 +10,14 @@ from infrastructure.local.sandbox.calls import Call, CallLog
 from infrastructure.local.sandbox.inbound import Body, parse, receive
 from infrastructure.local.sandbox.reception import Answer, Reception
 
+_WEBHOOK_WORDS = {
+    400: "invalid_payload",
+    403: "action_prohibited",
+    404: "no_service",
+    410: "channel_is_archived",
+    429: "rate_limited",
+}
+
 
 def slack_routes(reception: Reception) -> APIRouter:
     router = APIRouter(prefix="/slack")
@@ -18,20 +26,14 @@ def slack_routes(reception: Reception) -> APIRouter:
     async def incoming_webhook(request: Request, body: Body) -> Response:
         """https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks"""
         message = parse(_slack_payload(request, body))
-        normal = Answer(200, "ok")
-        if not isinstance(message, dict):
-            normal = Answer(400, "invalid_payload")
-        elif not _has_content(message):
-            normal = Answer(400, "no_text")
-        words = {400: "invalid_payload", 403: "action_prohibited", 404: "no_service", 410: "channel_is_archived"}
         shown: dict[str, JsonValue] = {"message": message if isinstance(message, dict) else body}
         return await receive(
             reception,
             "slack",
             request,
             shown,
-            normal=normal,
-            refuse=lambda status: Answer(status, "rate_limited" if status == 429 else words.get(status, "rollup_error")),
+            normal=_of_webhook(message),
+            refuse=lambda status: Answer(status, _WEBHOOK_WORDS.get(status, "rollup_error")),
         )
 
     @router.post("/api/chat.postMessage")
@@ -61,6 +63,12 @@ def slack_routes(reception: Reception) -> APIRouter:
         return Response(answer.body, answer.status, media_type=answer.media_type)
 
     return router
+
+
+def _of_webhook(message: JsonValue) -> Answer:
+    if not isinstance(message, dict):
+        return Answer(400, "invalid_payload")
+    return Answer(200, "ok") if _has_content(message) else Answer(400, "no_text")
 
 
 def _history(calls: CallLog, channel: str, oldest: float, start: int, limit: int) -> Answer:
