@@ -3,7 +3,6 @@
 
 import asyncio
 import json
-import os
 import random
 import re
 from collections import Counter
@@ -24,7 +23,7 @@ from schemas.deliveries import Delivery
 from schemas.ids import notification_id
 from schemas.live import InboxItem
 from tests.eventually import eventually
-from tests.integration.conftest import TokenOf
+from tests.integration.conftest import Shell
 from tests.integration.test_email_and_slack import calls, in_state
 from tests.integration.test_preferences import a_person_with_mail
 from tests.kafka_log import document, records_of
@@ -219,16 +218,11 @@ async def test_a_window_whose_events_are_all_cancelled_sends_nothing(
     assert await items(resources, person) == []
 
 
-async def test_the_example_of_the_page_does_what_the_page_shows(api: str, resources: Resources, bearer_of: TokenOf) -> None:
+async def test_the_example_of_the_page_does_what_the_page_shows(resources: Resources, shell: Shell) -> None:
     page = (Path(__file__).parents[2] / "docs/digests.md").read_text(encoding="utf-8")
     bash, shown = re.findall(r"```(?:bash)?\n(.*?)```", page, re.DOTALL)[:2]
-    token = (await bearer_of("ana"))["Authorization"].removeprefix("Bearer ")
-    command = bash.replace("http://localhost:8000", api)
-    shell = await asyncio.create_subprocess_exec(
-        "bash", "-c", command, env={**os.environ, "TOKEN": token}, stdout=asyncio.subprocess.PIPE
-    )
-    said, _ = await shell.communicate()
-    assert said.count(b'"state":"DIGESTED"') == 3, said
+    said = await shell(bash)
+    assert said.count('"state":"DIGESTED"') == 3, said
 
     async def look() -> InboxItem | None:
         return next((item for item in await items(resources, "ana") if item.title == "3 new: Comment 3"), None)
