@@ -40,6 +40,14 @@ CommaSeparated = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split_co
 """In an environment variable `a,b`; in a YAML file also a list."""
 
 
+def _port_of_link(value: object) -> object:
+    return value.rpartition(":")[2] if isinstance(value, str) else value
+
+
+LinkedPort = Annotated[int, BeforeValidator(_port_of_link), Field(ge=1, le=65535)]
+"""Kubernetes says REDIS_PORT=tcp://10.0.0.1:6379 to every pod beside a service named redis."""
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
@@ -105,6 +113,10 @@ class Settings(BaseSettings):
 
     # Redis
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_host: str = "localhost"
+    redis_port: LinkedPort = 6379
+    redis_db: int = Field(default=0, ge=0)
+    redis_password: SecretStr = SecretStr("")
 
     # channels
     smtp_host: str = ""
