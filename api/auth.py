@@ -20,6 +20,7 @@ from infrastructure.auth.login import LoginClient
 from infrastructure.auth.renewal import LiveSessions
 from infrastructure.auth.service_tokens import ServiceTokens
 from infrastructure.auth.user import User
+from infrastructure.metrics import LEGACY_CALLS
 from schemas.topics import Environment
 
 log = structlog.get_logger()
@@ -54,7 +55,12 @@ def cookies_of(connection: HTTPConnection) -> Cookies:
 
 
 # For the OpenAPI document only: reading and judging is done below, in one place for HTTP and WebSocket.
-_BEARER = HTTPBearer(scheme_name="bearer", auto_error=False, bearerFormat="JWT", description="An access token for this API")
+_BEARER = HTTPBearer(
+    scheme_name="bearer",
+    auto_error=False,
+    bearerFormat="JWT",
+    description="An access token for this API; for sending also a service's token, where the deployment takes those",
+)
 _COOKIE = APIKeyCookie(
     scheme_name="session", name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http"
 )
@@ -198,10 +204,13 @@ def _service(request: Request) -> User | None:
     tokens = doors_of(request).service_tokens
     try:
         token = _token(request.headers.getlist("authorization"))
-        return tokens.verify(token) if tokens.claims_to_be_one(token) else None
+        service = tokens.verify(token) if tokens.claims_to_be_one(token) else None
     except InvalidToken as error:
         log.info("auth.token_refused", reason=str(error))
         raise unauthenticated() from error
+    if service is not None:
+        LEGACY_CALLS.labels("service_token").inc()
+    return service
 
 
 async def _key_user(request: Request) -> User:

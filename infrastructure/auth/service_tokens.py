@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
@@ -13,6 +14,8 @@ from joserfc.jwk import OctKey
 from infrastructure.auth.bearer import ID_TOKEN_CLAIMS, LEEWAY_S, InvalidToken, check_audience, read_header
 from infrastructure.auth.user import BadClaims, User, moment
 from infrastructure.settings import Settings
+
+log = structlog.get_logger()
 
 HEADERS = {"alg", "typ"}
 TYPES: Set[str | None] = {"JWT", "at+jwt", None}
@@ -27,6 +30,8 @@ class ServiceTokens:
         self._keys = [OctKey.import_key(secret) for secret in said if secret] if said[0] else []
         self._algorithm = settings.jwt_algorithm
         self._services = settings.jwt_services
+        if self._keys and not self._services:
+            log.warning("service_tokens.nobody", reason="JWT_SECRET_KEY is set and JWT_SERVICES names no service")
         self._environment = settings.jwt_environment or settings.default_environment
         self._lifetime_max_s = settings.jwt_lifetime_max_s
         self._audience = settings.auth0_audience

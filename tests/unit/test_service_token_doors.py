@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
 
 from infrastructure.auth.service_tokens import ServiceTokens
 from schemas.api_keys import NewKey
@@ -119,6 +120,15 @@ async def test_it_has_the_limit_of_the_gateway_it_comes_from(house: House, shop:
     per_minute = house.app.state.resources.settings.rate_limit_per_minute
     answer = await shop.post(SEND, json=HELLO)
     assert f"q={per_minute}" in answer.headers["RateLimit-Policy"]
+
+
+async def test_its_calls_are_counted_so_that_one_sees_the_last_of_them(shop: httpx2.AsyncClient) -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("legacy_calls_total", {"version": "service_token"}) or 0
+
+    before = counted()
+    await shop.post(SEND, json=HELLO)
+    assert counted() == before + 1
 
 
 async def test_where_no_secret_is_set_it_is_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from infrastructure.auth.bearer import LEEWAY_S, InvalidToken
 from infrastructure.auth.service_tokens import ServiceTokens
@@ -196,6 +197,14 @@ def test_without_a_secret_in_the_settings_the_door_is_shut(token: str) -> None:
     assert not closed.claims_to_be_one(token)
     with pytest.raises(InvalidToken):
         closed.verify(token)
+
+
+def test_a_secret_without_a_service_lets_nobody_in_and_says_so() -> None:
+    with capture_logs() as logged:
+        nobody = the_tokens(jwt_services={})
+    assert [line["event"] for line in logged] == ["service_tokens.nobody"]
+    with pytest.raises(InvalidToken):
+        nobody.verify(a_token())
 
 
 WEAK: list[tuple[dict[str, Any], str]] = [
