@@ -191,7 +191,11 @@ def test_a_payload_that_is_no_object_is_refused() -> None:
         the_tokens().verify(f"{content}.AAAA")
 
 
-@pytest.mark.parametrize("token", [a_service_token(), a_service_token(alg="HS512"), a_service_token(secret="")])
+@pytest.mark.parametrize(
+    "token",
+    [a_service_token(), a_service_token(alg="HS512"), a_service_token(secret="")],
+    ids=["HS256", "HS512", "empty secret"],
+)
 def test_without_a_secret_in_the_settings_the_door_is_shut(token: str) -> None:
     closed = the_tokens(jwt_secret_key="", jwt_secret_key_previous=SECRET)
     assert not closed.claims_to_be_one(token)
