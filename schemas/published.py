@@ -4,10 +4,11 @@ Made from the models every entrance reads with, in the form people should write.
 and know what no schema can say (`UNSAYABLE`); a test holds that nothing else tells the two apart.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, cast
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
@@ -41,7 +42,7 @@ LENIENT = (
 )
 
 _SPAN = TypeAdapter(timedelta)
-_MODELS: tuple[type[Value], ...] = (NotificationRequest, CancelRequest, RescheduleRequest)
+REQUESTS: tuple[type[Value], ...] = (NotificationRequest, CancelRequest, RescheduleRequest)
 
 
 class AsWritten(GenerateJsonSchema):
@@ -66,17 +67,25 @@ def request_schema() -> Node:
         "title": "Carillon request",
         "description": "What POST /api/v1/notifications and notifications.{env}.requests take; over HTTP, rescheduling has a"
         " route of its own.",
-        "anyOf": [{"$ref": IN_ITSELF.format(model=model.__name__)} for model in _MODELS],
+        "anyOf": [{"$ref": IN_ITSELF.format(model=model.__name__)} for model in REQUESTS],
         "$defs": request_models(IN_ITSELF),
     }
 
 
 def request_models(ref_template: str) -> Node:
     """The models of requests and what they are made of, by name; `ref_template` says where they will stand."""
-    found = _models(_MODELS, ref_template)
+    found = models(REQUESTS, ref_template)
     _say_the_short_forms(found)
     _say_what_excludes_what(found)
     return found
+
+
+def models(wanted: Iterable[type[BaseModel]], ref_template: str) -> Node:
+    """The schemas of these and of what they are made of, by name."""
+    asked = [(model, "validation") for model in wanted]
+    _, found = models_json_schema(asked, schema_generator=AsWritten, ref_template=ref_template)  # type: ignore[arg-type]
+    _say_what_pydantic_leaves(found)
+    return cast(Node, found["$defs"])
 
 
 def receipt_schema() -> Node:
@@ -92,13 +101,6 @@ def status_event_schema() -> Node:
 def _alone(model: type[Any]) -> Node:
     found: Node = model.model_json_schema(schema_generator=AsWritten)
     return {"$schema": DIALECT, **found}
-
-
-def _models(models: tuple[type[Value], ...], ref_template: str) -> Node:
-    asked = [(model, "validation") for model in models]
-    _, found = models_json_schema(asked, schema_generator=AsWritten, ref_template=ref_template)  # type: ignore[arg-type]
-    _say_what_pydantic_leaves(found)
-    return cast(Node, found["$defs"])
 
 
 def _say_what_pydantic_leaves(node: Any) -> None:
