@@ -2,7 +2,8 @@
 
 A page joins by being there. What its blocks are is said by their language:
 
-* `bash`, `python`, `javascript`, `html` are run as they are printed (tests/integration/test_snippets.py);
+* `bash`, `python`, `javascript` are run as they are printed (tests/integration/test_snippets.py), a page in `html` is opened
+  in a browser and its button pressed (tests/e2e/test_snippets.py);
 * `json`, `yaml`, `toml`, `dotenv` are read, and of `sh` (commands of operators) every `carillon` could be typed as it stands
   (tests/unit/test_snippets.py);
 * `text` is for drawings; right after a block that is run, it is what that prints or what Ana's inbox says then.

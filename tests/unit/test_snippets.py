@@ -44,7 +44,7 @@ def test_every_block_is_run_or_read_or_typed_or_says_why_not() -> None:
 
 
 def test_the_languages_people_write_in_are_there() -> None:
-    assert {"bash", "python", "javascript"} <= {snippet.language for snippet in SNIPPETS if snippet.is_run}
+    assert {"bash", "python", "javascript", "html"} <= {snippet.language for snippet in SNIPPETS if snippet.is_run}
 
 
 def test_only_what_would_be_run_needs_a_reason() -> None:
