@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from infrastructure.auth.keyring import Keyring, key_hash
 from infrastructure.resources import Resources
-from schemas.api_keys import NewKey
+from schemas.api_keys import PERMISSIONS, NewKey
 from tests.integration.reader import Reader
 from tests.tokens import bearer, token_of
 
@@ -70,6 +70,6 @@ async def reader(api: str, bearer_of: TokenOf, resources: Resources, variables: 
     token = (await bearer_of("ana"))["Authorization"].removeprefix("Bearer ")
     (tmp_path / ".local/token").write_text(token, encoding="utf-8")
     ring = Keyring(resources.stores.api_keys, key_hash(resources.settings))
-    wanted = NewKey(name="reader", producer="reader", permissions=("notifications:send", "notifications:broadcast"))
+    wanted = NewKey(name="reader", producer="reader", permissions=PERMISSIONS)
     key = (await ring.create(wanted, "dev", "olga", datetime.now(UTC))).presented
     return Reader(tmp_path, api, {**variables, "CARILLON_URL": api, "CARILLON_API_KEY": key, "KEY": key})
