@@ -16,8 +16,7 @@ function resolved(document) {
       else walk(value);
     }
   };
-  walk(document);
-  walk(document); // a reference may lead to another one
+  walk(document); // channels come first in it: an operation's message, which refers to one of theirs, finds it resolved
   return document;
 }
 

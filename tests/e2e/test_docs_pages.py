@@ -53,3 +53,13 @@ async def test_every_kafka_topic_and_what_is_said_there_can_be_read(context: Bro
         ).to_have_count(1)
     for channel in document["channels"].values():
         await expect(page.get_by_text(channel["address"], exact=True).first).to_be_visible()
+
+
+async def test_what_a_record_holds_can_be_opened_down_to_its_parts(context: BrowserContext) -> None:
+    page = await context.new_page()
+    await page.goto("/asyncapi")
+    requests = page.locator("[id='operation-receive-receive.requests']")
+    payload = 2  # after parameters and the channel's configuration
+    await requests.get_by_text("Expand all").nth(payload).click()
+    await expect(requests).to_contain_text("collapse_key")
+    await expect(requests).to_contain_text("overrides the address in their contact")
