@@ -6,6 +6,7 @@ A page joins by being there. What its blocks are is said by their language:
   in a browser and its button pressed (tests/e2e/test_snippets.py);
 * `json`, `yaml`, `toml`, `dotenv` are read, and of `sh` (commands of operators) every `carillon` could be typed as it stands
   (tests/unit/test_snippets.py);
+* `js` is a piece of a page of one's own, which lacks the rest of it: it is JavaScript, and no more is known;
 * `text` is for drawings; right after a block that is run, it is what that prints or what Ana's inbox says then.
 
 A block that cannot be run has the reason in the line above it: `<!-- not run: it starts everything on this machine -->`.
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 RUN = frozenset({"bash", "python", "javascript", "html"})
 READ = frozenset({"json", "yaml", "toml", "dotenv"})
-TYPED, TEXT = "sh", "text"
+TYPED, PIECE, TEXT = "sh", "js", "text"
 
 _FENCE = re.compile(r"^ {0,3}(?P<marks>`{3,}|~{3,}) *(?P<language>[^\s`]*)[^`]*$")
 _REASON = re.compile(r"^<!-- not run: (?P<reason>.{10,}) -->$")

@@ -35,9 +35,17 @@ class Reader:
         file = self.folder / FILES[language]
         file.write_text(text, encoding="utf-8")
         (self.folder / ".curlrc").write_text(f'connect-to = "{PRINTED}:{urlsplit(self.api).netloc}"\n', encoding="utf-8")
+        return await self._run(*self._interpreter(language), file)
+
+    async def check_javascript(self, text: str) -> None:
+        """Raises `AssertionError` for what Node cannot read; nothing of it is run."""
+        file = self.folder / FILES["javascript"]
+        file.write_text(text, encoding="utf-8")
+        await self._run(*self._interpreter("javascript"), "--check", file)
+
+    async def _run(self, *command: str | Path) -> str:
         child = await asyncio.create_subprocess_exec(
-            *self._interpreter(language),
-            file,
+            *command,
             cwd=self.folder,
             env={**os.environ, **self.variables, "CURL_HOME": str(self.folder), "PATH": self._path()},
             stdout=asyncio.subprocess.PIPE,

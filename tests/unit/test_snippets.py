@@ -16,7 +16,7 @@ import yaml
 from api.cli.main import app
 from infrastructure.settings import Settings
 from schemas.requests import NotificationRequest, read_object
-from tests.snippets import PAGES, READ, RUN, TEXT, TYPED, Snippet, all_snippets, snippets_of
+from tests.snippets import PAGES, PIECE, READ, RUN, TEXT, TYPED, Snippet, all_snippets, snippets_of
 
 SNIPPETS = all_snippets()
 A_COMMAND = re.compile(r"^\s*(?:\$ |curl |carillon |docker |python3? |make |npm |pip |redis-cli |kcat )", re.MULTILINE)
@@ -38,7 +38,7 @@ def commands_of(snippet: Snippet) -> list[list[str]]:
 
 
 def test_every_block_is_run_or_read_or_typed_or_says_why_not() -> None:
-    kinds = RUN | READ | {TYPED, TEXT}
+    kinds = RUN | READ | {TYPED, PIECE, TEXT}
     unknown = [str(snippet) for snippet in SNIPPETS if snippet.language not in kinds]
     assert not unknown, f"tests/snippets.py says what each language is held to; not known there: {unknown}"
 

@@ -1,4 +1,4 @@
-"""What the pages tell people to copy repeats when it has to, always with the same id, and only then."""
+"""What the pages tell people to copy repeats when it has to, always with the same id, and only then. Pieces are JavaScript."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from tests.integration.reader import Reader
-from tests.snippets import Snippet, all_snippets
+from tests.snippets import PIECE, Snippet, all_snippets
 
 CAREFUL = [each for each in all_snippets() if each.is_run and re.search(r"(def|function) notify\(", each.text)]
 HANGS_UP = 0
@@ -81,3 +81,14 @@ async def test_it_says_what_is_wrong_and_does_not_insist(snippet: Snippet, door:
     with pytest.raises(AssertionError, match=r"was refused.*nobody"):
         await a_reader(door, tmp_path).run(snippet.language, snippet.text)
     assert len(door.ids) == 1
+
+
+async def test_every_piece_of_a_page_is_javascript(tmp_path: Path) -> None:
+    for snippet in all_snippets():
+        if snippet.language == PIECE:
+            await Reader(tmp_path, "", {}).check_javascript(snippet.text)
+
+
+async def test_what_is_no_javascript_is_found(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="SyntaxError"):
+        await Reader(tmp_path, "", {}).check_javascript("const { data = await fetch(url);")
