@@ -1,4 +1,4 @@
-"""What the pages tell people to copy repeats when it has to, always with the same id, and only then. Pieces are JavaScript."""
+"""What the pages tell people to copy repeats when it has to, with the same id, and only then. Pieces are JavaScript."""
 
 import json
 import re
