@@ -32,6 +32,7 @@ from api.routes import (
     pages,
     people,
     preferences,
+    published,
     realtime,
     scheduled,
     unsubscribe,
@@ -66,6 +67,7 @@ ROUTERS = tuple(
         realtime,
         health,
         docs,
+        published,
         pages,
     )
 )
