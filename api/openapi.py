@@ -16,7 +16,6 @@ from api.envelope import ok
 from api.openapi_parts import (
     ALSO,
     BODIES,
-    CONFLICTS,
     DESCRIPTION,
     ENVELOPE,
     ENVELOPED_PROBLEM,
@@ -26,6 +25,8 @@ from api.openapi_parts import (
     LIMITED,
     PLAIN_PROBLEM,
     PROBLEMS,
+    REFUSALS,
+    REQUIRED_HEADERS,
     SUCCESSES,
     TAGS,
     schemas_of_bodies,
@@ -60,6 +61,7 @@ def document(app: FastAPI) -> Node:
         _give_a_title(operation)
         _join_legacy_headers(operation)
         _name_the_body(operation)
+        _require_headers(operation)
         _tell_answers(path, operation)
     used = {tag for _, _, operation in operations(found) for tag in operation["tags"]}
     found["tags"] = [tag for tag in TAGS if tag["name"] in used]
@@ -91,6 +93,13 @@ def _name_the_body(operation: Node) -> None:
         operation["requestBody"] = {"required": True, "content": {"application/json": BODIES[operation["operationId"]]}}
 
 
+def _require_headers(operation: Node) -> None:
+    """Those whose lack has a status of its own, so that the route looks for them itself."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] == REQUIRED_HEADERS.get(operation["operationId"]):
+            parameter["required"] = True
+
+
 def _tell_answers(path: str, operation: Node) -> None:
     answers: Node = operation["responses"]
     enveloped, limited = path.startswith(ENVELOPED), _is_limited(operation)
@@ -120,7 +129,7 @@ def _is_limited(operation: Node) -> bool:
 def _refusals(operation: Node, *, limited: bool) -> list[str]:
     """Which problems an operation may answer with, by what it asks for."""
     parameters = operation.get("parameters", [])
-    statuses = {"default"}
+    statuses: set[str] = set()
     if "security" in operation:
         statuses |= {"401", "503"}
     if limited:
@@ -131,7 +140,9 @@ def _refusals(operation: Node, *, limited: bool) -> list[str]:
         statuses |= {"422"}
     if any(each["in"] == "path" or each["name"] == "environment" for each in parameters):
         statuses |= {"404"}
-    return sorted(statuses | CONFLICTS.get(operation.get("operationId", ""), set()))
+    if any(each["name"] == "cursor" for each in parameters):
+        statuses |= {"400"}
+    return sorted(statuses | REFUSALS.get(operation.get("operationId", ""), set()))
 
 
 def _problem(status: str, *, enveloped: bool) -> Node:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from schemas.requests import MAX_BATCH, CancelRequest, NotificationRequest
+from pydantic import TypeAdapter
+
+from schemas.requests import MAX_BATCH, MAX_RECIPIENTS, CancelRequest, Name, NotificationRequest
 
 Node = dict[str, Any]
 
@@ -51,7 +53,6 @@ PROBLEMS = {
     "428": "Say with If-Match which version this replaces",
     "429": "Too many calls; come back after `Retry-After` seconds",
     "503": "A part this needs is out of reach; repeating is safe",
-    "default": "Any other refusal",
 }
 
 SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted: Kafka has it"}
@@ -71,9 +72,12 @@ ALSO = {
     "health": {"503": "Degraded, and why"},
 }
 
-# refusals for what was there before
-CONFLICTS = {
+# refusals of single operations: most are for what was there before
+REFUSALS = {
+    "loginCallback": {"400"},
     "send": {"409"},
+    "sendTest": {"409"},
+    "legacySendNotification": {"409"},
     "rotateKey": {"409"},
     "replayDeliveries": {"409"},
     "redriveDelivery": {"409"},
@@ -88,6 +92,9 @@ CONFLICTS = {
     "replacePreferences": {"412", "428"},
     "changePreferences": {"412"},
 }
+
+# by operation
+REQUIRED_HEADERS = {"replacePreferences": "if-match"}
 
 LIMITED = ("RateLimit-Policy", "RateLimit")
 HEADERS: Node = {
@@ -200,12 +207,23 @@ EXAMPLES: dict[str, Any] = {
     },
 }
 
+_NAME: Node = TypeAdapter(Name).json_schema()
 _REQUEST = {"$ref": "#/components/schemas/NotificationRequest"}
 _BATCH = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _REQUEST}
 BODIES: dict[str, Node] = {
     "send": {"schema": {"anyOf": [_REQUEST, {"$ref": "#/components/schemas/CancelRequest"}]}, "examples": REQUESTS},
     "sendBatch": {
-        "schema": {"anyOf": [{"type": "object", "required": ["requests"], "properties": {"requests": _BATCH}}, _BATCH]},
+        "schema": {
+            "anyOf": [
+                {
+                    "type": "object",
+                    "required": ["requests"],
+                    "properties": {"requests": _BATCH},
+                    "additionalProperties": False,
+                },
+                _BATCH,
+            ]
+        },
         "examples": {
             "two": {"value": {"requests": [REQUESTS["plain"]["value"], REQUESTS["several"]["value"]]}},
         },
@@ -220,7 +238,8 @@ def schemas_of_bodies() -> Node:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         found |= schema.pop("$defs", {}) | {model.__name__: schema}
     properties = found["NotificationRequest"]["properties"]
-    target = {"anyOf": [{"type": "string", "description": "A person"}, properties["to"]["items"]]}
-    properties["to"] = {"anyOf": [*target["anyOf"], {**properties["to"], "items": target}]}
+    target = {"anyOf": [{**_NAME, "description": "A person"}, *properties["to"]["items"]["anyOf"]]}
+    several = {"type": "array", "items": target, "minItems": 1, "maxItems": MAX_RECIPIENTS}
+    properties["to"] = {"title": "To", "anyOf": [*target["anyOf"], several]}
     properties["message"] = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/Message"}, {"type": "null"}]}
     return found

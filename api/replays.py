@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.auth import requires
 from api.cursors import place_after, write_cursor
@@ -20,7 +20,7 @@ from infrastructure.auth.user import User
 from infrastructure.dynamo.troubled import Already, Change, NotSo
 from infrastructure.kafka.sealing import SealingPublisher
 from infrastructure.resources import seal_keys
-from schemas.base import UtcDatetime, Value
+from schemas.base import Count, Flag, UtcDatetime, Value
 from schemas.topics import Environment
 from schemas.troubled import Listed, Look
 
@@ -34,6 +34,12 @@ Name = Annotated[str, Field(max_length=100)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=500)]
 
+# the rule of `_expected` below, for whoever reads the schema
+_REAL_RUN: Any = {
+    "if": {"properties": {"dry_run": {"const": False}}, "required": ["dry_run"]},
+    "then": {"properties": {"expected": {"type": "integer"}}, "required": ["expected"]},
+}
+
 
 def the_repairs(house: House) -> Repairs:
     return Repairs(house.stores, SealingPublisher(house.publisher, seal_keys(house.settings)[0]))
@@ -45,13 +51,15 @@ TheRepairs = Annotated[Repairs, Depends(the_repairs)]
 class ManyIn(Value):
     """Which deliveries. The real run states what the dry run said: `expected` and `until`."""
 
+    model_config = ConfigDict(json_schema_extra=_REAL_RUN)
+
     channel: Name | None = None
     reason: Name | None = None
     since: UtcDatetime | None = None
     until: UtcDatetime | None = None
     notification_id: Annotated[str, Field(pattern=r"^ntf_[a-z2-7]{26}$")] | None = None
-    dry_run: bool = True
-    expected: int | None = Field(default=None, ge=0)
+    dry_run: Flag = True
+    expected: Count | None = Field(default=None, ge=0, json_schema_extra={"maximum": MOST_OVER_HTTP})
     per_s: float = Field(default=50, gt=0, le=1000)
 
     def those(self, state: Listed) -> Wanted:

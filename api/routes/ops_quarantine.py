@@ -14,7 +14,7 @@ from api.quarantine import Desk, Entry, Refused, Sieve, open_desk
 from api.shown import shown_entry, shown_whole
 from infrastructure.auth.user import User
 from infrastructure.kafka.browsing import Span
-from schemas.base import UtcDatetime, Value
+from schemas.base import Flag, UtcDatetime, Value
 from schemas.topics import Environment
 
 router = APIRouter(prefix="/api/v1/ops/quarantine", tags=["operators"])
@@ -34,7 +34,7 @@ TheDesk = Annotated[Desk, Depends(the_desk)]
 
 
 class ReplayQuarantinedIn(Value):
-    again: bool = False
+    again: Flag = False
 
 
 @router.get("", operation_id="listQuarantine", dependencies=[CAN_LOOK])

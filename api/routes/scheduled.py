@@ -9,6 +9,7 @@ from api.cursors import place_after, write_cursor
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.intake import producer_of
+from api.paths import NOTIFICATION_ID, ONE_NOTIFICATION
 from api.problems import Problem
 from api.replays import Cursor, Limit
 from api.rescheduling import Rescheduled, refused
@@ -46,9 +47,9 @@ async def pending(
     return ok(found, meta={"next_cursor": write_cursor(after)})
 
 
-@router.patch("/{notification_id}", operation_id="rescheduleNotification")
+@router.patch(ONE_NOTIFICATION, operation_id="rescheduleNotification")
 async def reschedule(
-    notification_id: Annotated[str, Path(pattern=r"^ntf_[a-z2-7]{26}$")],
+    notification_id: Annotated[str, Path(pattern=f"^{NOTIFICATION_ID}$")],
     body: RescheduleIn,
     request: Request,
     response: Response,

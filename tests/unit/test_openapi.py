@@ -84,7 +84,13 @@ def test_a_refusal_has_the_shape_it_is_sent_in(found: dict[str, Any]) -> None:
         enveloped = path.startswith("/api/v1/")
         media = "application/json" if enveloped else "application/problem+json"
         schema = {"$ref": f"#/components/schemas/{'ProblemEnvelope' if enveloped else 'Problem'}"}
-        assert operation["responses"]["default"]["content"] == {media: {"schema": schema}}
+        refusals = [answer for status, answer in operation["responses"].items() if status.startswith("4")]
+        assert all(answer["content"] == {media: {"schema": schema}} for answer in refusals)
+
+
+def test_every_answer_is_named_so_that_none_can_hide_behind_any_other(found: dict[str, Any]) -> None:
+    assert not [path for path, _, operation in operations(found) if "default" in operation["responses"]]
+    assert found["paths"]["/api/v1/notifications/"]["get"]["responses"].keys() >= {"200", "400", "401", "403", "404", "429"}
 
 
 def test_the_legacy_headers_are_needed_together(found: dict[str, Any]) -> None:
