@@ -8,9 +8,16 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 _NUMBER = re.compile(r"[+-]?[\d._]+(e[+-]?\d+)?", re.IGNORECASE)
 
-# In what people write, `0` is not false and `true` is not 1.
+
+def _a_number(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("a whole number")  # noqa: TRY004 - pydantic takes it as a wrong value
+    return value
+
+
+# In what people write, `0` is not false and `true` is not 1; but `2.0` is 2, as JSON Schema has it.
 Flag = Annotated[bool, Strict()]
-Count = Annotated[int, Strict()]
+Count = Annotated[int, BeforeValidator(_a_number)]
 
 
 class Value(BaseModel):

@@ -40,7 +40,7 @@ async def warm_up(address: str, told: Mapping[str, str]) -> Warm:
         key = await _data(olga, "POST", "/api/v1/keys", json={"name": "fuzzing", "producer": "fuzzing"})
         switch = {"category": "fuzzing", "channel": "email"}
         preference = await _data(olga, "POST", f"{SEND}/preferences", json=switch)
-        refused = await _in_quarantine(olga, told)
+        place = await _in_quarantine(olga, told)
     ids = {
         "notifications": (item["notification_id"], later["notification_id"]),
         "items": (item["id"],),
@@ -48,8 +48,8 @@ async def warm_up(address: str, told: Mapping[str, str]) -> Warm:
         "preferences": (preference["id"],),
         "people": ("me", OPERATOR),
         "environments": ("dev", "test"),
-        "partitions": (refused["partition"],),
-        "offsets": (refused["offset"],),
+        "partitions": (place["partition"],),
+        "offsets": (place["offset"],),
     }
     return Warm({"CARILLON_TOKEN": token, **_signed(told.get("API_TOKEN", "none"))}, ids)
 
@@ -77,7 +77,7 @@ async def _in_quarantine(client: httpx2.AsyncClient, told: Mapping[str, str]) ->
     async def listed() -> dict[str, Any] | None:
         return next(iter(await _data(client, "GET", "/api/v1/ops/quarantine")), None)
 
-    return await eventually(listed)
+    return dict((await eventually(listed))["position"])
 
 
 async def _data(client: httpx2.AsyncClient, method: str, path: str, **said: Any) -> Any:
