@@ -2,16 +2,15 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import Literal
 
 from starlette.websockets import WebSocket
 
 from api.wiring import ApiResources
 from infrastructure.dynamo.inbox import CURSOR, cursor_of
-from infrastructure.redis.live import READ, RECALLED, inbox_channel
+from infrastructure.redis.live import inbox_channel
 from infrastructure.redis.wakeups import CHANGED
 from schemas.base import Record, iso
-from schemas.live import ChangeFrame, GapFrame, InboxItem, NotificationFrame
+from schemas.live import ITEM_CHANGES, ChangeFrame, GapFrame, InboxItem, NotificationFrame
 from schemas.topics import Environment
 
 SEND_S = 5.0
@@ -20,7 +19,6 @@ PAGE = 100
 CATCH_UP_MOST = 1000
 # A put may land up to ten seconds after the time in its cursor, and workers' clocks differ: look back this far each time.
 OVERLAP = timedelta(seconds=30)
-_CHANGES: dict[str, Literal["read", "recalled"]] = {READ: "read", RECALLED: "recalled"}
 
 
 class TooSlow(Exception):
@@ -94,10 +92,11 @@ class LiveConnection:
         self._sent = {item: cursor for item, cursor in self._sent.items() if cursor >= horizon}
 
     async def _send_change(self, message: str) -> None:
-        """What was read elsewhere or recalled; anything else only wakes."""
-        kind = _CHANGES.get(message.partition(":")[0] + ":")
+        """What was read, archived or deleted elsewhere, or recalled; anything else only wakes."""
+        said, _, listed = message.partition(":")
+        kind = next((each for each in ITEM_CHANGES if each == said), None)
         if kind is not None:
-            ids = tuple(filter(None, message.partition(":")[2].split(",")))
+            ids = tuple(filter(None, listed.split(",")))
             unread = await self._resources.stores.inbox.unread(self._environment, self._person)
             await self._send(ChangeFrame(type=kind, ids=ids, unread=unread))
 

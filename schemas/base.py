@@ -17,7 +17,7 @@ def _a_number(value: Any) -> Any:
 
 # In what people write, `0` is not false and `true` is not 1; but `2.0` is 2, as JSON Schema has it.
 Flag = Annotated[bool, Strict()]
-Count = Annotated[int, BeforeValidator(_a_number)]
+WHOLE = BeforeValidator(_a_number)
 
 
 class Value(BaseModel):

@@ -20,6 +20,7 @@ TokenOf = Callable[[str], Awaitable[dict[str, str]]]
 
 SEND = "/api/v1/notifications"
 RESCHEDULE = f"PATCH {SEND}/{{notification_id}}"
+DELETE = f"DELETE {SEND}/{{notification_id}}"
 HELLO = {"to": "ana", "message": "Hello", "environment": "dev"}
 NEW_KEY = {"name": "matrix", "producer": "matrix", "environment": "dev"}
 
@@ -100,7 +101,9 @@ class Doors:
         if "{key_id}" in path:  # its own key for each knock: some of these doors end it
             wanted = NewKey.model_validate(NEW_KEY)
             self._ids["key_id"] = (await self._ring.create(wanted, "dev", "matrix", datetime.now(UTC))).key.key_id
-        ids = self._ids | ({"notification_id": self._later} if name == RESCHEDULE else {})
+        ids = self._ids | (
+            {RESCHEDULE: {"notification_id": self._later}, DELETE: {"notification_id": self._ids["item_id"]}}.get(name, {})
+        )
         in_query = {each["name"] for each in told.get("parameters", ()) if each["in"] == "query"}
         query = {"environment": "dev"} if "environment" in in_query else {}
         sent: dict[str, Any] = {"json": BODIES.get(name, {})} if "requestBody" in told else {}

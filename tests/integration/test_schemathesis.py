@@ -10,8 +10,18 @@ import pytest
 from infrastructure.local.processes import Child
 from tests.fuzzing.__main__ import run
 
-# Bounded and repeatable: the examples of the document, each boundary of each value, and a few random calls per operation.
-BOUNDED = ("--seed", "6", "--max-examples", "4", "--phases", "examples,coverage,fuzzing", "--no-color", "--warnings", "off")
+# Bounded and repeatable: the document's examples, each boundary of each value, a few random calls, and calls in a row.
+BOUNDED = (
+    "--seed",
+    "6",
+    "--max-examples",
+    "4",
+    "--phases",
+    "examples,coverage,fuzzing,stateful",
+    "--no-color",
+    "--warnings",
+    "off",
+)
 
 
 async def test_no_call_breaks_the_api_or_is_answered_otherwise_than_documented(
