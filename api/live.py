@@ -1,15 +1,14 @@
 """One live connection: woken by Redis, fed from the store, so nothing that was stored can be passed over in silence."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-
-from starlette.websockets import WebSocket
 
 from api.wiring import ApiResources
 from infrastructure.dynamo.inbox import CURSOR, cursor_of
 from infrastructure.redis.live import inbox_channel
 from infrastructure.redis.wakeups import CHANGED
-from schemas.base import Record, iso
+from schemas.base import iso
 from schemas.live import ITEM_CHANGES, ChangeFrame, GapFrame, InboxItem, NotificationFrame
 from schemas.topics import Environment
 
@@ -20,6 +19,8 @@ CATCH_UP_MOST = 1000
 # A put may land up to ten seconds after the time in its cursor, and workers' clocks differ: look back this far each time.
 OVERLAP = timedelta(seconds=30)
 
+Frame = NotificationFrame | ChangeFrame | GapFrame
+
 
 class TooSlow(Exception):
     """The reader did not take a frame in time; it is dropped, never buffered for."""
@@ -29,9 +30,15 @@ class LiveConnection:
     """Sends what is new to one reader. `with_cursor` readers also get gap and read frames; old clients only items."""
 
     def __init__(
-        self, websocket: WebSocket, resources: ApiResources, environment: Environment, person: str, *, with_cursor: bool
+        self,
+        send: Callable[[Frame], Awaitable[None]],
+        resources: ApiResources,
+        environment: Environment,
+        person: str,
+        *,
+        with_cursor: bool,
     ) -> None:
-        self._websocket = websocket
+        self._take = send
         self._resources = resources
         self._environment = environment
         self._person = person
@@ -103,10 +110,10 @@ class LiveConnection:
     async def _since(self, cursor: str, limit: int = PAGE) -> list[InboxItem]:
         return await self._resources.stores.inbox.since(self._environment, self._person, after=cursor, limit=limit)
 
-    async def _send(self, frame: Record) -> None:
+    async def _send(self, frame: Frame) -> None:
         try:
             async with asyncio.timeout(SEND_S):
-                await self._websocket.send_text(frame.model_dump_json())
+                await self._take(frame)
         except TimeoutError as error:
             raise TooSlow from error
 

@@ -1,5 +1,6 @@
 """The API's application: routes in, resources opened with it and closed after it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from api.routes import (
     preferences,
     realtime,
     scheduled,
+    stream,
     unsubscribe,
 )
 from api.security_headers import SecurityHeaders
@@ -58,6 +60,7 @@ ROUTERS = tuple(
         unsubscribe,
         keys,
         live,
+        stream,
         ops,
         ops_deliveries,
         ops_holds,
@@ -83,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.leaving = asyncio.Event()  # set when the server is to stop: streams end instead of being waited for
     install_problems(app)
     describe(app)
     for router in ROUTERS:

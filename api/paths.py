@@ -5,16 +5,12 @@ from starlette.convertors import StringConvertor, register_url_convertor
 NOTIFICATION_ID, ITEM_ID = r"ntf_[a-z2-7]{26}", r"dlv_[a-z2-7]{26}"
 
 
-class _NotificationId(StringConvertor):
-    regex = NOTIFICATION_ID
+class _Id(StringConvertor):
+    regex = f"{NOTIFICATION_ID}|{ITEM_ID}"
 
 
-class _ItemId(StringConvertor):
-    regex = ITEM_ID
+# Starlette's one way to tell it: from here on a path may say `{notification_id:id}`.
+register_url_convertor("id", _Id())
 
-
-# Starlette's one way to tell it: from here on a path may say `{notification_id:ntf}` or `{notification_id:dlv}`.
-register_url_convertor("ntf", _NotificationId())
-register_url_convertor("dlv", _ItemId())
-
-ONE_NOTIFICATION, ONE_ITEM = "/{notification_id:ntf}", "/{notification_id:dlv}"
+# one place for both kinds, as OpenAPI sees it; which of them a method means is its own affair
+BY_ID = "/{notification_id:id}"

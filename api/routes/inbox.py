@@ -10,7 +10,7 @@ from api.auth import CurrentUser
 from api.cursors import Cursor, Limit, TheCursors
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
-from api.paths import ITEM_ID, ONE_ITEM
+from api.paths import BY_ID, ITEM_ID
 from api.problems import Problem
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
@@ -105,7 +105,7 @@ async def unarchive(item_id: ItemId, user: CurrentUser, house: House, environmen
     return await _changed(house, environment, user, item_id, "unarchived", found=found)
 
 
-@router.delete(ONE_ITEM, operation_id="deleteItem")
+@router.delete(BY_ID, operation_id="deleteItem")
 async def delete(item_id: DeletedId, user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
     """For good: nothing brings it back, not even a repeat of its request. Deleting twice changes nothing."""
     found = await house.stores.inbox.delete(environment, user.id, item_id, datetime.now(UTC))

@@ -11,7 +11,7 @@ from api.cancelling import Cancelling
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.intake import Intake, environment_of, producer_of, read_request, submission_of
-from api.paths import NOTIFICATION_ID, ONE_NOTIFICATION
+from api.paths import BY_ID, NOTIFICATION_ID
 from api.problems import Problem
 from api.status import read_status, settled_within, timeline_of
 from api.wiring import ApiResources
@@ -142,7 +142,7 @@ async def _cancelled(taken_back: Cancelling, request: Request, response: Respons
     return ok(answer, "Cancelled." if answer["deliveries"] else nothing_yet)
 
 
-@router.get(ONE_NOTIFICATION, operation_id="getNotification")
+@router.get(BY_ID, operation_id="getNotification")
 async def get(
     notification_id: Annotated[str, _ID], user: CurrentUser, house: House, environment: InEnvironment
 ) -> dict[str, Any]:

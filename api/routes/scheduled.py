@@ -9,7 +9,7 @@ from api.cursors import Cursor, Limit, TheCursors
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.intake import producer_of
-from api.paths import NOTIFICATION_ID, ONE_NOTIFICATION
+from api.paths import BY_ID, NOTIFICATION_ID
 from api.problems import Problem
 from api.rescheduling import Rescheduled, refused
 from api.routes.notifications import CanSend
@@ -51,7 +51,7 @@ async def pending(
     return ok(found, meta={"next_cursor": cursors.write(after)})
 
 
-@router.patch(ONE_NOTIFICATION, operation_id="rescheduleNotification")
+@router.patch(BY_ID, operation_id="rescheduleNotification")
 async def reschedule(
     notification_id: Annotated[str, Path(pattern=f"^{NOTIFICATION_ID}$")],
     body: RescheduleIn,

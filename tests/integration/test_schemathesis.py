@@ -10,14 +10,12 @@ import pytest
 from infrastructure.local.processes import Child
 from tests.fuzzing.__main__ import run
 
-# Bounded and repeatable: the document's examples, each boundary of each value, a few random calls, and calls in a row.
+# Bounded and repeatable: the document's examples, each boundary of each value, and a few random calls.
 BOUNDED = (
     "--seed",
     "6",
     "--max-examples",
     "4",
-    "--phases",
-    "examples,coverage,fuzzing,stateful",
     "--no-color",
     "--warnings",
     "off",
