@@ -62,6 +62,7 @@ class Doors:
             "token": "none",
             "person": "ana",
             "topic": "matrix",
+            "group": "dev.nobody",
         }
 
     async def send_something(self) -> None:
