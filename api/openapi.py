@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.envelope import ok
+from api.openapi_data import NOUNS, answer_of
 from api.openapi_parts import (
     ALSO,
     BODIES,
@@ -55,7 +56,9 @@ def document(app: FastAPI) -> Node:
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas |= {"Problem": PLAIN_PROBLEM, "ProblemEnvelope": ENVELOPED_PROBLEM, "Envelope": ENVELOPE} | schemas_of_bodies()
+    schemas |= (
+        {"Problem": PLAIN_PROBLEM, "ProblemEnvelope": ENVELOPED_PROBLEM, "Envelope": ENVELOPE} | schemas_of_bodies() | NOUNS
+    )
     components["headers"] = HEADERS
     for path, _, operation in operations(found):
         _give_a_title(operation)
@@ -111,12 +114,12 @@ def _tell_answers(path: str, operation: Node) -> None:
         if limited:
             answer.setdefault("headers", {}).update(_references("headers", LIMITED))
         if enveloped and "application/json" in answer.get("content", {}):
-            answer["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/Envelope"}
+            answer["content"]["application/json"]["schema"] = answer_of(operation["operationId"])
             if (example := EXAMPLES.get(operation["operationId"])) is not None:
                 answer["content"]["application/json"]["example"] = ok(example)
     usual = next(iter(answers.values()))
     for status, description in ALSO.get(operation["operationId"], {}).items():
-        answers[status] = {**usual, "description": description}
+        answers[status] = {"description": description} if status == "304" else {**usual, "description": description}
     for status in _refusals(operation, limited=limited):
         answers.setdefault(status, _problem(status, enveloped=enveloped))
 

@@ -30,6 +30,7 @@ what was missed meanwhile.
 TAGS: list[Node] = [
     {"name": "notifications", "description": "Send, and see what became of it"},
     {"name": "inbox", "description": "One's own inbox"},
+    {"name": "live", "description": "What comes, as it comes"},
     {"name": "preferences", "description": "What reaches me, where and when"},
     {"name": "people", "description": "Where people can be reached, and the topics they belong to"},
     {"name": "login", "description": "Sessions for browsers"},
@@ -60,6 +61,8 @@ SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted: Kafka has it"}
 # what an operation answers beside its usual success
 ALSO = {
     "send": {"200": "The outcome, when `Prefer: wait` asked for it and it was known in time"},
+    "getNotification": {"304": "As it was: nothing has changed since that ETag"},
+    "listInbox": {"304": "As it was: nothing has changed since that ETag"},
     "sendBatch": {"200": "Not all were accepted; see the items"},
     "rescheduleNotification": {"202": "Accepted: it will be carried out"},
     "cancelNotification": {"202": "Accepted: it will be carried out"},

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
 from api.auth import CurrentUser
 from api.cursors import Cursor, Limit, TheCursors
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
+from api.etags import IfNoneMatch, unless_the_same
 from api.paths import BY_ID, ITEM_ID
 from api.problems import Problem
 from api.wiring import ApiResources
@@ -40,16 +41,16 @@ async def items(
     limit: Limit = 20,
     cursor: Cursor = None,
     archived: Annotated[bool, Query(description="Those put away, instead of those that are not")] = False,
-) -> dict[str, Any]:
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """Newest first, without those archived; `meta.next_cursor` continues, null at the end."""
     inbox = house.stores.inbox
     pages = inbox.archived if archived else inbox.newest
     found = await pages(environment, user.id, before=cursors.place(cursor, CURSOR), limit=limit)
     more = cursors.write(found[-1].cursor) if len(found) == limit else None
     unread = await inbox.unread(environment, user.id)
-    return ok(
-        [item.model_dump(mode="json", exclude={"person"}) for item in found], meta={"next_cursor": more, "unread": unread}
-    )
+    shown = [item.model_dump(mode="json", exclude={"person"}) for item in found]
+    return unless_the_same(ok(shown, meta={"next_cursor": more, "unread": unread}), if_none_match)
 
 
 @router.get("/unread", operation_id="countUnread")

@@ -10,6 +10,7 @@ from api.auth import CurrentUser, requires
 from api.cancelling import Cancelling
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
+from api.etags import IfNoneMatch, unless_the_same
 from api.intake import Intake, environment_of, producer_of, read_request, submission_of
 from api.paths import BY_ID, NOTIFICATION_ID
 from api.problems import Problem
@@ -144,10 +145,14 @@ async def _cancelled(taken_back: Cancelling, request: Request, response: Respons
 
 @router.get(BY_ID, operation_id="getNotification")
 async def get(
-    notification_id: Annotated[str, _ID], user: CurrentUser, house: House, environment: InEnvironment
-) -> dict[str, Any]:
+    notification_id: Annotated[str, _ID],
+    user: CurrentUser,
+    house: House,
+    environment: InEnvironment,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """What became of it: every planned delivery with its state and reason."""
-    return ok(await _readable(house, user, environment, notification_id))
+    return unless_the_same(ok(await _readable(house, user, environment, notification_id)), if_none_match)
 
 
 @router.get("/{notification_id}/timeline", operation_id="getTimeline")

@@ -90,7 +90,9 @@ export class InboxStore extends EventTarget {
       this.#refreshSoon();
     } else if (frame.type === "read") {
       this.#read(frame.ids, frame.unread);
-    } else if (frame.type === "recalled") {
+    } else if (frame.type === "unarchived") {
+      this.#refreshSoon();
+    } else if (["recalled", "archived", "deleted"].includes(frame.type)) {
       for (const id of frame.ids) this.items.delete(id);
       this.unread = frame.unread;
       this.#changed();

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from jsonschema import Draft202012Validator
 
 from api.batch import taken
 from api.intake import Acceptance, Submission, read_request
 from api.openapi import DOCUMENT, RENEW, as_text, document, operations
+from api.openapi_data import DATA
 from api.openapi_parts import EXAMPLES, REQUESTS, TAGS
 from schemas.api_keys import ApiKey, SecretOfKey, described
 from schemas.events import Position
@@ -118,6 +120,16 @@ def test_the_example_of_a_key_has_the_members_of_a_key() -> None:
         {name: value for name, value in shown.items() if name not in ("key", "state", "secrets")} | {"secrets": (secret,)}
     )
     assert shown == described(key, key.created_at) | {"key": shown["key"]}
+
+
+def test_every_noun_is_said_of_an_operation_that_exists(found: dict[str, Any]) -> None:
+    assert DATA.keys() <= {operation["operationId"] for _, _, operation in operations(found)}
+
+
+@pytest.mark.parametrize("name", sorted(DATA.keys() & EXAMPLES.keys()))
+def test_an_example_of_an_answer_fits_its_schema(found: dict[str, Any], name: str) -> None:
+    schema = DATA[name] | {"components": found["components"]}
+    Draft202012Validator(schema).validate(EXAMPLES[name])
 
 
 def test_nothing_of_this_deployment_is_in_the_document(found: dict[str, Any]) -> None:
