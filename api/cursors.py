@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 
-from api.auth import CurrentUser
+from api.auth import Caller
 from api.dependencies import House, InEnvironment
 from api.problems import Problem
 
@@ -64,7 +64,7 @@ class Cursors:
         return hmac.digest(self._key, said, hashlib.sha256)[:_MAC_BYTES]
 
 
-def the_cursors(request: Request, user: CurrentUser, house: House, environment: InEnvironment) -> Cursors:
+def the_cursors(request: Request, user: Caller, house: House, environment: InEnvironment) -> Cursors:
     return Cursors(house.settings.app_secret_key.get_secret_value(), request.url.path, environment, user.id)
 
 

@@ -145,7 +145,7 @@ ENVELOPE: Node = {
         "data": {"description": "What was asked for"},
         "error": {"type": "null"},
         "message": {"type": "string"},
-        "meta": {"type": "object"},
+        "meta": {"type": ["object", "null"]},
     },
 }
 ENVELOPED_PROBLEM: Node = {
@@ -157,7 +157,7 @@ ENVELOPED_PROBLEM: Node = {
         "data": {"type": "null"},
         "error": {"$ref": "#/components/schemas/Problem"},
         "message": {"type": "string"},
-        "meta": {"type": "object"},
+        "meta": {"type": "null"},
     },
 }
 

@@ -61,7 +61,7 @@ async def the_listener(
 ) -> Listener:
     """A ticket says who listens, whatever cookie came along by itself."""
     if ticket is None:
-        user = await auth.get_current_user(request)
+        user = await auth.owning_user(await auth.get_current_user(request))
         return Listener(user, the_environment(user, the_resources(request), environment), by_ticket=False)
     listener = await taken(request, ticket)
     if listener is None:
