@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 from schemas.deliveries import State
 from schemas.live import InboxItem
+from schemas.providers import ProviderState
 from schemas.recipients import Contact
 from schemas.topics import Environment
 
@@ -145,6 +146,14 @@ DATA: dict[str, Node] = {
             exists={"type": "boolean"},
             records=NUMBER,
             partitions=_list_of(_holding(partition=NUMBER, start=NUMBER, end=NUMBER)),
+        )
+    ),
+    "listProviders": _list_of(
+        _holding(
+            channel=TEXT,
+            provider=TEXT,
+            state={"enum": list(get_args(ProviderState))},
+            workers=_list_of(_holding(worker=TEXT, at=MOMENT, state=TEXT, failures=NUMBER, resting=NUMBER)),
         )
     ),
     "listStreams": _list_of(_holding(stream=TEXT, length=NUMBER, pending=NUMBER)),

@@ -1,6 +1,8 @@
 """What the platform is made of, for operators: consumer groups, Kafka topics, Redis streams, providers."""
 
+from collections import defaultdict
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -13,9 +15,11 @@ from api.routes.ops import MayLook, Watch
 from infrastructure.kafka.connection import connection
 from infrastructure.kafka.inventory import Log, read_logs
 from infrastructure.redis.clearing import stream_status
+from infrastructure.redis.provider_board import ProviderBoard
 from schemas import topics
 from schemas.lag import GroupLag
 from schemas.legacy import LOW_STOCK_STREAM
+from schemas.providers import worst
 from schemas.requests import CHANNELS
 from schemas.topics import KafkaTopic
 
@@ -36,7 +40,7 @@ async def groups(watch: Watch, caller: MayLook) -> dict[str, Any]:
 
 
 @router.get("/groups/{group}", operation_id="getGroup")
-async def group(group: GroupName, watch: Watch, caller: MayLook) -> dict[str, Any]:
+async def one_group(group: GroupName, watch: Watch, caller: MayLook) -> dict[str, Any]:
     """One group, partition by partition: start, committed, end, owner, status and the rule behind it."""
     own = f"{caller.environment}." if caller.environment else ""
     for one in watch.report:
@@ -77,3 +81,22 @@ async def streams(house: House, environment: InEnvironment) -> dict[str, Any]:
     is_default = environment == house.settings.default_environment
     names = (f"notifications:{environment}", *((LOW_STOCK_STREAM,) if is_default else ()))
     return ok([asdict(await stream_status(house.redis, name)) for name in names])
+
+
+@router.get("/providers", operation_id="listProviders", dependencies=[CAN_LOOK])
+async def providers(house: House, environment: InEnvironment) -> dict[str, Any]:
+    """How the workers see the providers they call: `in`, `out` (left alone after failures in a row) or `probing`, and how
+    many destinations asked for a pause. Each worker finds out by itself; one that has been silent for 20 s is not listed, so
+    an empty list means that no worker is there to tell."""
+    told = await ProviderBoard(house.redis).read(environment, datetime.now(UTC))
+    seen: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for one in told:
+        for each in one.seen:
+            said = each.model_dump(mode="json", exclude={"provider"})
+            seen[one.channel, each.provider].append({"worker": one.worker, "at": one.at, **said})
+    return ok(
+        [
+            {"channel": channel, "provider": name, "state": worst(each["state"] for each in workers), "workers": workers}
+            for (channel, name), workers in sorted(seen.items())
+        ]
+    )

@@ -3,16 +3,18 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
 from infrastructure.auth.user import User
 from infrastructure.redis.live import Announcer, inbox_channel, outcome_channel
+from infrastructure.redis.provider_board import ProviderBoard
 from infrastructure.redis.seen import Seen, SeenRequests
 from infrastructure.redis.tickets import Tickets
 from infrastructure.redis.wakeups import CHANGED, open_wakeups
 from schemas.events import Position
+from schemas.providers import ProviderSeen
 
 Unique = Callable[[str], str]
 
@@ -97,3 +99,16 @@ async def test_what_is_kept_of_a_ticket_does_not_open_anything_and_goes_soon(red
     assert text not in f"{key!r} {kept}"
     assert 0 < await redis.ttl(key) <= 7
     assert "ana@x.io" not in kept
+
+
+async def test_what_workers_tell_of_providers_is_read_until_they_fall_silent(redis: Redis, unique: Unique) -> None:
+    board, environment = ProviderBoard(redis), unique("env")
+    out = ProviderSeen(provider="smtp", state="out", failures=5, out_for_s=3.0, tried_again_in_s=27.0)
+    await board.tell(environment, "email", "one", (out,))
+    await board.tell(environment, "email", "two", (ProviderSeen(provider="smtp", state="in"),))
+    await board.forget(environment, "email", "two")
+    now = datetime.now(UTC)
+    [told] = await board.read(environment, now)
+    assert (told.worker, told.seen) == ("one", (out,))
+    assert await board.read(environment, now + timedelta(minutes=1)) == []
+    assert await board.read(environment, now) == [], "who was silent is told of no more"

@@ -4,6 +4,8 @@ import pytest
 
 from api.routes import ops_house
 from infrastructure.kafka.lag_watch import LagWatch
+from infrastructure.redis.provider_board import ProviderBoard
+from schemas.providers import ProviderSeen
 from tests.fakes.house import House
 from tests.unit.test_ops import a_client, a_user, a_watch
 
@@ -32,6 +34,24 @@ async def test_a_key_sees_the_groups_of_its_own_environment_alone(watch: LagWatc
     async with a_client(watch, key, ops_house.router) as client:
         assert [group["group"] for group in (await client.get(f"{OPS}/groups")).json()["data"]] == ["test.route"]
         assert (await client.get(f"{OPS}/groups/dev.route")).status_code == 404
+
+
+async def test_providers_are_as_bad_as_the_worker_says_for_whom_they_are_worst(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    house = House(tmp_path_factory.mktemp("house"))
+    board = ProviderBoard(house.app.state.resources.redis)
+    well, ill = ProviderSeen(provider="smtp", state="in"), ProviderSeen(provider="smtp", state="out", failures=5)
+    await board.tell("dev", "email", "one", (well,))
+    await board.tell("dev", "email", "two", (ill,))
+    await board.tell("test", "email", "three", (ill,))
+    async with house.client(await house.token_of("olga")) as olga:
+        [found] = (await olga.get(f"{OPS}/providers")).json()["data"]
+    assert (found["channel"], found["provider"], found["state"]) == ("email", "smtp", "out")
+    assert [(each["worker"], each["state"], each["failures"]) for each in found["workers"]] == [
+        ("one", "in", 0),
+        ("two", "out", 5),
+    ]
 
 
 async def test_streams_are_counted_and_an_absent_one_is_empty(tmp_path_factory: pytest.TempPathFactory) -> None:
