@@ -5,8 +5,8 @@ import json
 from typing import Annotated, Any
 
 from fastapi import Header, Response
-from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
+from pydantic_core import to_jsonable_python
 
 IfNoneMatch = Annotated[
     str | None, Header(max_length=2000, description="The ETag of the last answer: 304 when it would be the same")
@@ -16,7 +16,7 @@ TAGGED = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie, 
 
 def unless_the_same(body: dict[str, Any], if_none_match: str | None) -> Response:
     """The answer with its ETag, or 304 without a body."""
-    content = jsonable_encoder(body)
+    content = to_jsonable_python(body)
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
     headers = {"ETag": f'"{digest}"', **TAGGED}
     # the comparison is the weak one: a proxy that compressed the answer may have made it `W/"…"`
