@@ -21,6 +21,7 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
+from infrastructure.dynamo.tallies import Tallies
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.kafka.entrance import Entrance
@@ -50,12 +51,14 @@ class Stores:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    tallies: Tallies
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
+        deliveries = DeliveryStore(dynamo)
         return cls(
             NotificationStore(dynamo),
-            DeliveryStore(dynamo),
+            deliveries,
             InboxStore(dynamo),
             TimerStore(dynamo),
             ScheduleStore(dynamo),
@@ -68,6 +71,7 @@ class Stores:
             DigestStore(dynamo),
             ExpansionStore(dynamo),
             PointerStore(dynamo),
+            Tallies(deliveries),
         )
 
 
