@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,9 +11,11 @@ import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from infrastructure.local.processes import Child
+from infrastructure.local.ports import any_free_port
+from infrastructure.local.processes import Child, Processes
 from tests.integration.conftest import TokenOf
 from tests.integration.test_live import SEND, send, socket_of, until
+from tests.product import answers_ready, start_module
 
 STREAM = f"{SEND}/stream"
 
@@ -106,3 +109,21 @@ async def test_a_ticket_needs_a_token_of_ones_own(api: str, ana: httpx2.AsyncCli
     async with httpx2.AsyncClient(base_url=api) as nobody:
         assert (await nobody.post(f"{SEND}/ticket")).status_code == 401
         assert (await nobody.get(STREAM)).status_code == 401
+
+
+async def test_a_stream_ends_when_the_server_leaves_and_holds_it_up_no_longer(
+    processes: Processes, variables: Mapping[str, str], bearer_of: TokenOf, workers: Child
+) -> None:
+    port = any_free_port()
+    child = await start_module(processes, "leaving", "api", variables=variables, extra={"PORT": str(port)})
+    await child.until(lambda: answers_ready(port))
+    async with (
+        httpx2.AsyncClient(base_url=f"http://localhost:{port}", headers=await bearer_of("ana"), timeout=30) as ana,
+        ana.stream("GET", STREAM) as answer,
+    ):
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "retry: 2000"
+        child.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):  # a stream that is waited for takes ten
+            assert [line async for line in lines if line.startswith("event")] == []
+            assert await child.process.wait() in (0, -signal.SIGTERM)
