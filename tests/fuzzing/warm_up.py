@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 from aiokafka import AIOKafkaProducer
 
+from schemas.legacy import LOW_STOCK
 from tests.eventually import eventually
 from tests.tokens import bearer, token_of
 
@@ -48,6 +49,8 @@ async def warm_up(address: str, told: Mapping[str, str]) -> Warm:
         "preferences": (preference["id"],),
         "people": ("me", OPERATOR),
         "environments": ("dev", "test"),
+        "types": ("order.shipped", LOW_STOCK),
+        "groups": ("dev.route", "dev.persist"),
         "partitions": (place["partition"],),
         "offsets": (place["offset"],),
     }
