@@ -29,6 +29,7 @@ what was missed meanwhile.
 TAGS: list[Node] = [
     {"name": "notifications", "description": "Send, and see what became of it"},
     {"name": "inbox", "description": "One's own inbox"},
+    {"name": "live", "description": "What comes, as it comes"},
     {"name": "preferences", "description": "What reaches me, where and when"},
     {"name": "people", "description": "Where people can be reached, and the topics they belong to"},
     {"name": "login", "description": "Sessions for browsers"},
@@ -52,7 +53,6 @@ PROBLEMS = {
     "428": "Say with If-Match which version this replaces",
     "429": "Too many calls; come back after `Retry-After` seconds",
     "503": "A part this needs is out of reach; repeating is safe",
-    "default": "Any other refusal",
 }
 
 SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted: Kafka has it"}
@@ -60,6 +60,8 @@ SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted: Kafka has it"}
 # what an operation answers beside its usual success
 ALSO = {
     "send": {"200": "The outcome, when `Prefer: wait` asked for it and it was known in time"},
+    "getNotification": {"304": "As it was: nothing has changed since that ETag"},
+    "listInbox": {"304": "As it was: nothing has changed since that ETag"},
     "sendBatch": {"200": "Not all were accepted; see the items"},
     "rescheduleNotification": {"202": "Accepted: it will be carried out"},
     "cancelNotification": {"202": "Accepted: it will be carried out"},
@@ -72,9 +74,12 @@ ALSO = {
     "health": {"503": "Degraded, and why"},
 }
 
-# refusals for what was there before
-CONFLICTS = {
+# refusals of single operations: most are for what was there before
+REFUSALS = {
+    "loginCallback": {"400"},
     "send": {"409"},
+    "sendTest": {"409"},
+    "legacySendNotification": {"409"},
     "rotateKey": {"409"},
     "replayDeliveries": {"409"},
     "redriveDelivery": {"409"},
@@ -89,6 +94,9 @@ CONFLICTS = {
     "replacePreferences": {"412", "428"},
     "changePreferences": {"412"},
 }
+
+# by operation
+REQUIRED_HEADERS = {"replacePreferences": "if-match"}
 
 LIMITED = ("RateLimit-Policy", "RateLimit")
 HEADERS: Node = {
@@ -206,7 +214,17 @@ _BATCH = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _REQUE
 BODIES: dict[str, Node] = {
     "send": {"schema": {"anyOf": [_REQUEST, {"$ref": "#/components/schemas/CancelRequest"}]}, "examples": REQUESTS},
     "sendBatch": {
-        "schema": {"anyOf": [{"type": "object", "required": ["requests"], "properties": {"requests": _BATCH}}, _BATCH]},
+        "schema": {
+            "anyOf": [
+                {
+                    "type": "object",
+                    "required": ["requests"],
+                    "properties": {"requests": _BATCH},
+                    "additionalProperties": False,
+                },
+                _BATCH,
+            ]
+        },
         "examples": {
             "two": {"value": {"requests": [REQUESTS["plain"]["value"], REQUESTS["several"]["value"]]}},
         },

@@ -1,6 +1,6 @@
 """Every worker by its name, and how it is wired: members of consumer groups, the bridge, the schedule."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -26,6 +26,7 @@ from consumers.leases import Leases
 from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
+from consumers.provider_news import ProviderNews
 from consumers.quotas import QuotaRules, Quotas
 from consumers.schedule import Schedule
 from consumers.schedules import Schedules
@@ -43,6 +44,7 @@ from infrastructure.kafka.quarantine import QuarantinedGaps
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.kafka.sealing import SealingPublisher
 from infrastructure.ports import Handler, Provider
+from infrastructure.redis.provider_board import ProviderBoard
 from infrastructure.redis.rate_limit import RateLimiter
 from infrastructure.resources import Resources, seal_keys
 from infrastructure.settings import Settings
@@ -90,18 +92,27 @@ def workers_of(name: str, resources: Resources) -> list[Named]:
     names = NAMES if name == "all" else (name,)
     providers = open_providers(resources.settings, resources.http)
     return [
-        Named(topics.group(environment, each), _worker(each, environment, resources, providers))
+        named
         for environment in resources.settings.environments
         for each in names
+        for named in _with_news(each, environment, resources, providers)
     ]
 
 
-def _worker(name: str, environment: Environment, resources: Resources, providers: Providers) -> Worker:
+def _with_news(name: str, environment: Environment, resources: Resources, providers: Providers) -> Iterator[Named]:
+    """The worker; and where it calls providers, another that tells how they look from here."""
+    channel, group = name.removeprefix("deliver."), topics.group(environment, name)
+    dispatcher = _dispatcher(resources.settings, providers.get(channel, ()))
+    yield Named(group, _worker(name, environment, resources, dispatcher))
+    if dispatcher.seen():
+        yield Named(f"{group}.news", ProviderNews(ProviderBoard(resources.redis), environment, channel, dispatcher.seen))
+
+
+def _worker(name: str, environment: Environment, resources: Resources, dispatcher: Dispatcher) -> Worker:
     if name == "schedule":
         return Schedule(environment, resources.stores.timers, resources.publisher)
     if name == "bridge":
         return _bridge(environment, resources)
-    dispatcher = _dispatcher(resources.settings, providers.get(name.removeprefix("deliver."), ()))
     handler = _handler(name, resources, dispatcher)
     if name != "route":  # route reads what the world writes, the others only what our own workers wrote
         handler = Sealed(handler, seal_keys(resources.settings), resources.publisher)

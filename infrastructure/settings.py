@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     auth0_issuer: str = ""
     user_id_claim: str = "sub"
     session_ttl_s: int = Field(default=3600, ge=60)
+    ticket_ttl_s: int = Field(default=30, ge=1, le=300)
 
     # legacy doors
     api_token: SecretStr = SecretStr("")

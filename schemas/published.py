@@ -36,8 +36,7 @@ UNSAYABLE = (
 
 BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
 LENIENT = (
-    "a number or a yes as text, a number that is 0 or 1 as a yes",
-    "moments and spans in other spellings: seconds since 1970, lower case, 01:30:00",
+    "moments and spans in other spellings: lower case, 01:30:00",
     "the bodies of the older services (docs/migration.md)",
 )
 
@@ -129,8 +128,7 @@ def _say_the_short_forms(found: Node) -> None:
     properties["to"] = {"anyOf": [*target, several]}
     properties["message"]["anyOf"].insert(0, {**found["Message"]["properties"]["body"], "description": "Its body"})
     for request in ("NotificationRequest", "RescheduleRequest"):
-        send_at = found[request]["properties"]["send_at"]
-        send_at.get("anyOf", [send_at])[0]["pattern"] = MOMENT_OR_WALL
+        found[request]["properties"]["send_at"]["pattern"] = MOMENT_OR_WALL
 
 
 def _say_what_excludes_what(found: Node) -> None:

@@ -20,6 +20,7 @@ TokenOf = Callable[[str], Awaitable[dict[str, str]]]
 
 SEND = "/api/v1/notifications"
 RESCHEDULE = f"PATCH {SEND}/{{notification_id}}"
+DELETE = f"DELETE {SEND}/{{notification_id}}"
 HELLO = {"to": "ana", "message": "Hello", "environment": "dev"}
 NEW_KEY = {"name": "matrix", "producer": "matrix", "environment": "dev"}
 
@@ -61,6 +62,7 @@ class Doors:
             "token": "none",
             "person": "ana",
             "topic": "matrix",
+            "group": "dev.nobody",
         }
 
     async def send_something(self) -> None:
@@ -100,13 +102,16 @@ class Doors:
         if "{key_id}" in path:  # its own key for each knock: some of these doors end it
             wanted = NewKey.model_validate(NEW_KEY)
             self._ids["key_id"] = (await self._ring.create(wanted, "dev", "matrix", datetime.now(UTC))).key.key_id
-        ids = self._ids | ({"notification_id": self._later} if name == RESCHEDULE else {})
+        ids = self._ids | (
+            {RESCHEDULE: {"notification_id": self._later}, DELETE: {"notification_id": self._ids["item_id"]}}.get(name, {})
+        )
         in_query = {each["name"] for each in told.get("parameters", ()) if each["in"] == "query"}
         query = {"environment": "dev"} if "environment" in in_query else {}
         sent: dict[str, Any] = {"json": BODIES.get(name, {})} if "requestBody" in told else {}
         async with self._client(headers) as client:
-            answer = await client.request(method, path.format(**ids), params=query | QUERIES.get(name, {}), **sent)
-        return answer.status_code
+            asked = client.stream(method, path.format(**ids), params=query | QUERIES.get(name, {}), **sent)
+            async with asked as answer:  # a stream would have no end
+                return answer.status_code
 
 
 async def the_callers(token_of: TokenOf, ring: Keyring) -> dict[str, dict[str, str]]:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import EmailStr, Field, model_validator
+from pydantic import ConfigDict, EmailStr, Field, model_validator
 
 from api.auth import CurrentUser
 from api.dependencies import House, InEnvironment
@@ -23,6 +23,8 @@ Topic = Annotated[Slug, Path(examples=["product-news"])]
 
 class ContactPatch(Value):
     """What is not said stays as it is; null takes it away. An address counts as checked by whoever says it."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     email: EmailStr | None = None
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None

@@ -25,7 +25,15 @@ from schemas.topics import Environment, Priority
 router = APIRouter(prefix="/api/v1/preferences", tags=["preferences"])
 
 _ETAG = re.compile(r'"(\d{1,9})"')
-IfMatch = Annotated[str | None, Header(max_length=100, description="The ETag of the preferences the change is made upon")]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        max_length=100,
+        description="The ETag of the preferences the change is made upon; `*` for any",
+        json_schema_extra={"pattern": f"^({_ETAG.pattern}|\\*)$"},
+        examples=['"3"'],
+    ),
+]
 
 
 def effective(house: ApiResources, chosen: Preferences, now: datetime) -> dict[str, dict[str, bool]]:

@@ -22,6 +22,7 @@ from infrastructure.kafka.lag_watch import LagWatch
 from infrastructure.ports import Handler, Outgoing
 from infrastructure.redis.live import Announcer
 from infrastructure.redis.seen import SeenRequests
+from infrastructure.redis.tickets import Tickets
 from infrastructure.resources import seal_keys
 from schemas.events import Position
 from tests.fakes.browsing import FakeLog
@@ -91,6 +92,7 @@ class House:
                 "announcer": Announcer(world.redis),
                 "seen": SeenRequests(world.redis, 60),
                 "wakeups": SilentWakeups(),
+                "tickets": Tickets(world.redis, settings.ticket_ttl_s),
                 "lag": LagWatch(lambda: open_lag_reader({})),
             }
         )
