@@ -13,6 +13,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.devices import DeviceStore
 from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
@@ -50,6 +51,7 @@ class Stores:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    devices: DeviceStore
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
@@ -68,6 +70,7 @@ class Stores:
             DigestStore(dynamo),
             ExpansionStore(dynamo),
             PointerStore(dynamo),
+            DeviceStore(dynamo),
         )
 
 
