@@ -17,6 +17,7 @@ from api.problems import install_problems
 from api.routes import (
     auth,
     batch,
+    devices,
     docs,
     health,
     inbox,
@@ -55,6 +56,7 @@ ROUTERS = tuple(
         notifications,
         preferences,
         people,
+        devices,
         unsubscribe,
         keys,
         live,

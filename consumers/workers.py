@@ -27,6 +27,7 @@ from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
+from consumers.reachability import Reachability
 from consumers.schedule import Schedule
 from consumers.schedules import Schedules
 from consumers.sealed import Sealed
@@ -88,7 +89,7 @@ def workers_of(name: str, resources: Resources) -> list[Named]:
     """The workers a process runs for `name` (or `all`), one set per environment served."""
     resources = replace(resources, publisher=SealingPublisher(resources.publisher, seal_keys(resources.settings)[0]))
     names = NAMES if name == "all" else (name,)
-    providers = open_providers(resources.settings, resources.http)
+    providers = open_providers(resources.settings, resources.http, resources.push)
     return [
         Named(topics.group(environment, each), _worker(each, environment, resources, providers))
         for environment in resources.settings.environments
@@ -230,6 +231,7 @@ def _planner(resources: Resources) -> Planner:
         choices_of(resources),
         quotas,
         clocks_of(resources),
+        stores.devices,
     )
 
 
@@ -265,7 +267,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             resources.publisher,
             reporter,
             longest,
-            Lines(stores.contacts),
+            Lines(stores.contacts, stores.devices),
             choices_of(resources),
             waits_of(resources),
             following,
@@ -280,7 +282,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         resources.publisher,
         reporter,
         longest,
-        Lines(stores.contacts),
+        Lines(stores.contacts, stores.devices),
         choices_of(resources),
         waits_of(resources),
         following,
@@ -289,4 +291,5 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         stores.timers,
         RetrySchedule(waits, timedelta(seconds=settings.retry_after_max_s)),
         Leases(settings.delivery_lease),
+        Reachability(stores.devices, stores.contacts),
     )

@@ -8,6 +8,7 @@ import httpx2
 from redis.asyncio import Redis
 
 from infrastructure.catalogue import load_catalogue
+from infrastructure.channels.push_clients import PushClients, open_push_clients
 from infrastructure.dynamo.api_keys import ApiKeyStore
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
@@ -86,6 +87,7 @@ class Resources:
     redis: Redis
     announcer: Announcer
     http: httpx2.AsyncClient
+    push: PushClients
 
 
 def seal_keys(settings: Settings) -> tuple[bytes, ...]:
@@ -104,6 +106,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         http = await stack.enter_async_context(
             httpx2.AsyncClient(timeout=settings.provider_timeout_s, follow_redirects=False)
         )
+        push = await stack.enter_async_context(open_push_clients(settings))
         dynamo = await stack.enter_async_context(open_dynamo(settings))
         publisher = await stack.enter_async_context(open_publisher(settings))
         yield Resources(
@@ -115,4 +118,5 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             redis=redis,
             announcer=Announcer(redis),
             http=http,
+            push=push,
         )

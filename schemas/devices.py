@@ -3,7 +3,7 @@
 import base64
 import binascii
 import ipaddress
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -21,6 +21,10 @@ ANY_HOST = "*"
 NO_DEVICE = "no_device"
 DEVICE_GONE = "device_gone"
 """It was removed, or belongs to somebody else by now: whoever shares a browser does not read the earlier person's."""
+
+
+TOO_MANY_DEVICES = "too_many_devices"
+"""The plan is full: some of the person's devices get nothing of it."""
 
 
 class NotAPushService(ValueError):
@@ -104,7 +108,7 @@ class Device(Record):
     @property
     def address(self) -> str:
         """What an adapter is handed to send to it."""
-        return self.model_dump_json(include={"id", "kind", "token", "keys", "added_at"})
+        return self.model_dump_json(include={"id", "kind", "token", "keys", "added_at", "last_ok_at"})
 
 
 def device_of(told: WebDevice | FcmDevice | ApnsDevice, now: datetime) -> Device:
@@ -146,3 +150,9 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return host.replace(".", "").isdigit() or host.lower().startswith("0x")
     return True
+
+
+def within(endpoints: Sequence[str], room: int) -> tuple[tuple[str, ...], bool]:
+    """As many endpoints as a plan has room for beyond the first, and whether some were left out."""
+    taken = tuple(endpoints[: 1 + max(0, room)])
+    return taken, len(taken) < len(endpoints)

@@ -109,6 +109,7 @@ class House:
             caps=self.floor.caps,
             preferences=self.floor.preferences,
             digests=self.floor.digests,
+            devices=self.floor.devices,
             trouble=FakeTrouble(self.floor.deliveries),
             marks=FakeMarks(),
         )
