@@ -75,6 +75,7 @@ ALSO = {
 CONFLICTS = {
     "send": {"409"},
     "rotateKey": {"409"},
+    "addDevice": {"409"},
     "replayDeliveries": {"409"},
     "redriveDelivery": {"409"},
     "releaseHolds": {"409"},

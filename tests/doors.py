@@ -11,6 +11,7 @@ from api.openapi import document
 from api.routes.old_preferences import preference_id
 from infrastructure.auth.keyring import Keyring
 from schemas.api_keys import PERMISSIONS, NewKey
+from schemas.ids import device_id
 from tests.eventually import eventually
 from tests.matrix import CALLERS
 from tests.product import an_app
@@ -33,6 +34,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/v1/notifications/preferences/{preference}": {"enabled": True},
     "PATCH /api/v1/people/{person}": {"name": "Ana Moreau"},
     "POST /api/v1/people/{person}/subscriptions": {"topics": ["matrix"]},
+    "POST /api/v1/people/{person}/devices": {"kind": "fcm", "token": "matrix-token"},
     "POST /subscribe": {"user_id": "ana", "topics": ["matrix"]},
     "POST /send-notification": {"recipient_ids": ["ana"], "message": "Hello"},
     "POST /api/v1/keys": NEW_KEY,
@@ -61,6 +63,7 @@ class Doors:
             "token": "none",
             "person": "ana",
             "topic": "matrix",
+            "device": device_id("fcm", "matrix-token"),
         }
 
     async def send_something(self) -> None:

@@ -24,7 +24,7 @@ DeviceId = Annotated[str, Path(pattern=r"^dev_[a-z2-7]{26}$", examples=["dev_mfr
 
 
 @router.get("/push", operation_id="getPushKey")
-async def push_key(user: CurrentUser, house: House) -> dict[str, Any]:
+async def push_key(user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
     """What a browser needs before it can subscribe: `applicationServerKey` of `PushManager.subscribe()`."""
     key = public_key_of(house.settings.vapid_private_key.get_secret_value())
     if key is None:
@@ -63,11 +63,9 @@ async def add(
 async def remove(
     person: Person, device: DeviceId, user: CurrentUser, house: House, environment: InEnvironment
 ) -> dict[str, Any]:
-    """Nothing goes there any more, not even what is on its way. A log-out from an app or a browser says so."""
-    whose = _whose(person, user)
-    if not await house.stores.devices.remove(environment, whose, device):
-        raise Problem(404, "Not found", "This person has no such device.")
-    return ok({"id": device}, "Removed.")
+    """Nothing goes there any more, not even what is on its way: for a log-out. One that is not theirs stays as it is."""
+    removed = await house.stores.devices.remove(environment, _whose(person, user), device)
+    return ok({"id": device}, "Removed." if removed else "This person has no such device.")
 
 
 def _refuse_elsewhere(told: WebDevice, settings: Settings) -> None:

@@ -8,6 +8,7 @@ import httpx2
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import AsyncAssertionClient
 from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
 from pydantic import Field, SecretStr
 
 from infrastructure.channels.http import Answer, call, read_outcome
@@ -54,7 +55,7 @@ class FcmTokens:
             subject=None,
             audience=account.token_uri,
             scope=SCOPE,
-            key=account.private_key.get_secret_value(),
+            key=RSAKey.import_key(account.private_key.get_secret_value()),
             header={"alg": "RS256", "kid": account.private_key_id},
             timeout=timeout_s,
         )

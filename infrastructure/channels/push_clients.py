@@ -47,7 +47,7 @@ async def open_push_clients(settings: Settings) -> AsyncIterator[PushClients]:
             )
         )
         account = _service_account(settings.fcm_credentials_file)
-        tokens = await stack.enter_async_context(FcmTokens(account, settings.provider_timeout_s)) if account else None
+        tokens = await stack.enter_async_context(_fcm_tokens(settings, account)) if account else None
         _check_vapid(settings)
         yield PushClients(guarded, multiplexed, tokens, account.project_id if account else "", _apns_tokens(settings))
 
@@ -72,6 +72,13 @@ def _service_account(file: str) -> ServiceAccount | None:
         raise Unavailable(f"FCM_CREDENTIALS_FILE={file} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise Unavailable(f"FCM_CREDENTIALS_FILE={file} is no file of a service account") from error
+
+
+def _fcm_tokens(settings: Settings, account: ServiceAccount) -> FcmTokens:
+    try:
+        return FcmTokens(account, settings.provider_timeout_s)
+    except (JoseError, ValueError) as error:
+        raise Unavailable(f"FCM_CREDENTIALS_FILE={settings.fcm_credentials_file} holds no private key") from error
 
 
 def _apns_tokens(settings: Settings) -> ApnsTokens | None:
