@@ -3,6 +3,7 @@
 import base64
 import binascii
 import ipaddress
+import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
@@ -14,6 +15,7 @@ from schemas.base import Record, UtcDatetime, Value
 from schemas.ids import device_id
 
 DeviceKind = Literal["web", "fcm", "apns"]
+_HOST = re.compile(r"^(?:[a-z0-9_-]+\.)+[a-z0-9-]+$")  # what every reader of an address reads alike
 MAX_DEVICES = 20
 """Of one person; a further one is refused, because the person who wonders why a phone fell silent is not there to ask."""
 
@@ -137,7 +139,7 @@ def push_service(endpoint: str, hosts: Collection[str], local: str = "") -> str:
         return host
     if parts.scheme != "https" or port not in (None, 443) or "@" in parts.netloc:
         raise NotAPushService("an endpoint is https on port 443, without a name and password")
-    if not host or _is_address(host) or "." not in host:
+    if not _HOST.match(host) or _is_address(host):
         raise NotAPushService("an endpoint is on a named host")
     if ANY_HOST not in hosts and not any(host == known or host.endswith(f".{known}") for known in hosts):
         raise NotAPushService(f"{host} is none of the push services known here (WEB_PUSH_HOSTS)")

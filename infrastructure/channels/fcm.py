@@ -74,9 +74,10 @@ class FcmTokens:
             async with self._lock:
                 if not self._client.token or self._client.token.is_expired():
                     await self._client.refresh_token()
+                return f"Bearer {self._client.token['access_token']}"
         except (httpx2.HTTPError, AuthlibBaseError, JoseError, ValueError, KeyError) as error:
+            self.forget()
             return Retry(f"fcm_token:{type(error).__name__}")
-        return f"Bearer {self._client.token['access_token']}"
 
     def forget(self) -> None:
         """It was refused: the next call asks for another."""
