@@ -58,7 +58,10 @@ class WebPush:
             "Urgency": _URGENCY[delivery.priority],
             "x-carillon-delivery": delivery.delivery_id,
         }
-        body = encrypted(device, payload(delivery, content))
+        try:
+            body = encrypted(device, payload(delivery, content))
+        except ValueError:  # its public key is no point of the curve
+            return Dead("address_unusable")
         try:
             answer = await call(self._http, "POST", device.token, content=body, headers=headers)
         except NotPublic:

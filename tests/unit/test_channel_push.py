@@ -89,6 +89,15 @@ async def test_a_browser_alone_can_read_its_push_and_the_service_knows_who_sends
     assert (request.headers["topic"], request.headers["urgency"]) == (DELIVERY.delivery_id, "normal")
 
 
+async def test_a_browser_whose_key_is_none_gets_nothing() -> None:
+    service, off_the_curve = Service(), "BAAA" + "A" * 83
+    assert BROWSER.keys is not None
+    device = BROWSER.model_copy(update={"keys": BROWSER.keys.model_copy(update={"p256dh": off_the_curve})})
+    async with service.client() as http:
+        assert await a_web_push(http).send(DELIVERY, device.address, HI) == Dead("address_unusable")
+    assert service.seen == []
+
+
 async def test_one_signature_serves_a_push_service_for_hours_and_no_other_service() -> None:
     service = Service(*[(201, "")] * 3)
     other = BROWSER.model_copy(update={"token": "https://web.push.apple.com/x"})
