@@ -30,7 +30,6 @@ class Contact(Record):
 
 
 BOUNCED = "bounced"
-NO_DEVICES: Mapping[str, Sequence[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def people_named(request: NotificationRequest) -> tuple[str, ...]:
 
 
 def recipients_of(
-    request: NotificationRequest, contacts: Mapping[str, Contact], devices: Mapping[str, Sequence[str]] = NO_DEVICES
+    request: NotificationRequest, contacts: Mapping[str, Contact], devices: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[Recipient, ...]:
     """Everybody a request names one by one, each once; an address in the request overrides the contact's.
 
@@ -83,7 +82,7 @@ def recipients_of(
     for target in request.to:
         match target:
             case PersonTarget(user=user, email=email):
-                found.setdefault(user, person_as_recipient(user, email, contacts.get(user), devices.get(user, ())))
+                found.setdefault(user, person_as_recipient(user, email, contacts.get(user), (devices or {}).get(user, ())))
             case EmailTarget(email=email):
                 endpoint = endpoint_of(email)
                 found.setdefault(f"email:{endpoint}", Recipient(f"email:{endpoint}", None, email, endpoint))

@@ -24,7 +24,7 @@ DeviceId = Annotated[str, Path(pattern=r"^dev_[a-z2-7]{26}$", examples=["dev_mfr
 
 
 @router.get("/push", operation_id="getPushKey")
-async def push_key(user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
+async def push_key(_: CurrentUser, house: House, __: InEnvironment) -> dict[str, Any]:
     """What a browser needs before it can subscribe: `applicationServerKey` of `PushManager.subscribe()`."""
     key = public_key_of(house.settings.vapid_private_key.get_secret_value())
     if key is None:

@@ -103,6 +103,6 @@ def _whose(person: str, user: User) -> str:
     return whose
 
 
-def _shown(contact: Contact) -> dict[str, Any]:
+def _shown(found: Contact) -> dict[str, Any]:
     """`email_state` says whether mail goes to the address: verified, unverified, or bounced, which gets none."""
-    return contact.model_dump(mode="json") | {"email_state": contact.email_state}
+    return found.model_dump(mode="json") | {"email_state": found.email_state}
