@@ -23,6 +23,7 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
+from infrastructure.dynamo.tallies import Tallies
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.kafka.entrance import Entrance
@@ -53,12 +54,14 @@ class Stores:
     expansions: ExpansionStore
     pointers: PointerStore
     devices: DeviceStore
+    tallies: Tallies
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
+        deliveries = DeliveryStore(dynamo)
         return cls(
             NotificationStore(dynamo),
-            DeliveryStore(dynamo),
+            deliveries,
             InboxStore(dynamo),
             TimerStore(dynamo),
             ScheduleStore(dynamo),
@@ -72,6 +75,7 @@ class Stores:
             ExpansionStore(dynamo),
             PointerStore(dynamo),
             DeviceStore(dynamo),
+            Tallies(deliveries),
         )
 
 
