@@ -33,6 +33,7 @@ from api.routes import (
     pages,
     people,
     preferences,
+    published,
     realtime,
     scheduled,
     unsubscribe,
@@ -68,6 +69,7 @@ ROUTERS = tuple(
         realtime,
         health,
         docs,
+        published,
         pages,
     )
 )

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from schemas.requests import MAX_BATCH, CancelRequest, NotificationRequest
+from schemas.published import request_models
+from schemas.requests import MAX_BATCH
 
 Node = dict[str, Any]
 
@@ -215,13 +216,5 @@ BODIES: dict[str, Node] = {
 
 
 def schemas_of_bodies() -> Node:
-    """The request as clients may write it: the short forms too, which the model turns into the long ones."""
-    found: Node = {}
-    for model in (NotificationRequest, CancelRequest):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        found |= schema.pop("$defs", {}) | {model.__name__: schema}
-    properties = found["NotificationRequest"]["properties"]
-    target = {"anyOf": [{"type": "string", "description": "A person"}, properties["to"]["items"]]}
-    properties["to"] = {"anyOf": [*target["anyOf"], {**properties["to"], "items": target}]}
-    properties["message"] = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/Message"}, {"type": "null"}]}
-    return found
+    """The request as clients may write it, as in docs/request.schema.json."""
+    return request_models("#/components/schemas/{model}")
