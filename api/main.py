@@ -18,6 +18,7 @@ from api.problems import install_problems
 from api.routes import (
     auth,
     batch,
+    devices,
     docs,
     health,
     inbox,
@@ -59,6 +60,7 @@ ROUTERS = tuple(
         notifications,
         preferences,
         people,
+        devices,
         unsubscribe,
         keys,
         live,

@@ -81,6 +81,7 @@ REFUSALS = {
     "sendTest": {"409"},
     "legacySendNotification": {"409"},
     "rotateKey": {"409"},
+    "addDevice": {"409"},
     "replayDeliveries": {"409"},
     "redriveDelivery": {"409"},
     "releaseHolds": {"409"},

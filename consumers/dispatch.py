@@ -154,7 +154,7 @@ def _summary(tried: Sequence[tuple[str, Outcome]]) -> Outcome:
     if any(isinstance(what, Ambiguous) for _, what in tried):
         return Ambiguous(trail)
     if isinstance(last, Dead):
-        return Dead(trail)
+        return Dead(trail, last.gone)
     wishes = [what.asked for _, what in tried if isinstance(what, Retry)]
     return Retry(trail, min((wish for wish in wishes if wish is not None), default=None) if all(wishes) else None)
 

@@ -10,6 +10,7 @@ from consumers.choices import Choices
 from consumers.clocks import Clocks
 from consumers.quotas import Quotas
 from infrastructure.dynamo.contacts import ContactStore
+from infrastructure.dynamo.devices import DeviceStore
 from schemas.audiences import audience_of
 from schemas.catalogue import Catalogue, UnknownName, Unresolved
 from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
@@ -44,6 +45,7 @@ class Planner:
         choices: Choices,
         quotas: Quotas,
         clocks: Clocks,
+        devices: DeviceStore,
     ) -> None:
         self._catalogue = catalogue
         self._contacts = contacts
@@ -52,6 +54,7 @@ class Planner:
         self._choices = choices
         self._quotas = quotas
         self._clocks = clocks
+        self._devices = devices
 
     async def plan(self, arrival: Arrival) -> Plan:
         """Raises `Refused` when the request names what is not there."""
@@ -66,10 +69,12 @@ class Planner:
         due_at = max(arrival.accepted_at, first_moment(request.send_at or arrival.accepted_at))
         cutoff = min(due_at, datetime.now(UTC))  # a raw producer's clock may be ahead
         audience = audience_of(request, kind, cutoff, shards, self._policies, digest)
-        contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
-            self._known(environment, people, channels), self._choices.of_many(environment, people, category)
+        contacts, devices, chosen = await asyncio.gather(  # at once, so that one call reads all of it
+            self._known(environment, people, channels),
+            self._devices_of(environment, people, channels),
+            self._choices.of_many(environment, people, category),
         )
-        recipients = recipients_of(request, contacts)
+        recipients = recipients_of(request, contacts, devices)
         try:
             plan = make_plan(
                 arrival.notification_id, request, kind, template, recipients, arrival.accepted_at, self._policies, audience
@@ -112,11 +117,12 @@ class Planner:
             return ()
         plan, request = notification.plan, notification.request
         channels = plan.channels_of(audience)
-        contacts, chosen = await asyncio.gather(
+        contacts, devices, chosen = await asyncio.gather(
             self._known(environment, people, channels),
+            self._devices_of(environment, people, channels),
             self._choices.of_many(environment, people, plan.category),
         )
-        lines = audience_lines(notification, people, contacts)
+        lines = audience_lines(notification, people, contacts, devices)
         lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))
         lines = gathered(plan, lines, audience.priority, audience.digest, chosen, self._choices.mandatory)
         full = await self._capping.over(
@@ -127,3 +133,12 @@ class Planner:
     async def _known(self, environment: str, people: Sequence[str], channels: Sequence[Channel]) -> dict[str, Contact]:
         """Their contacts, where a channel needs an address."""
         return await self._contacts.get_many(environment, people) if "email" in channels else {}
+
+    async def _devices_of(
+        self, environment: str, people: Sequence[str], channels: Sequence[Channel]
+    ) -> dict[str, tuple[str, ...]]:
+        """The ids of their devices, where pushes are among the channels."""
+        if "push" not in channels:
+            return {}
+        found = await self._devices.of_many(environment, people)
+        return {person: tuple(device.id for device in devices) for person, devices in found.items()}

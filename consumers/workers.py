@@ -28,6 +28,7 @@ from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.provider_news import ProviderNews
 from consumers.quotas import QuotaRules, Quotas
+from consumers.reachability import Reachability
 from consumers.schedule import Schedule
 from consumers.schedules import Schedules
 from consumers.sealed import Sealed
@@ -90,7 +91,7 @@ def workers_of(name: str, resources: Resources) -> list[Named]:
     """The workers a process runs for `name` (or `all`), one set per environment served."""
     resources = replace(resources, publisher=SealingPublisher(resources.publisher, seal_keys(resources.settings)[0]))
     names = NAMES if name == "all" else (name,)
-    providers = open_providers(resources.settings, resources.http)
+    providers = open_providers(resources.settings, resources.http, resources.push)
     return [
         named
         for environment in resources.settings.environments
@@ -250,6 +251,7 @@ def _planner(resources: Resources) -> Planner:
         choices_of(resources),
         quotas,
         clocks_of(resources),
+        stores.devices,
     )
 
 
@@ -285,7 +287,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             resources.publisher,
             reporter,
             longest,
-            Lines(stores.contacts),
+            Lines(stores.contacts, stores.devices),
             choices_of(resources),
             waits_of(resources),
             following,
@@ -300,7 +302,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         resources.publisher,
         reporter,
         longest,
-        Lines(stores.contacts),
+        Lines(stores.contacts, stores.devices),
         choices_of(resources),
         waits_of(resources),
         following,
@@ -309,4 +311,5 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         stores.timers,
         RetrySchedule(waits, timedelta(seconds=settings.retry_after_max_s)),
         Leases(settings.delivery_lease),
+        Reachability(stores.devices, stores.contacts),
     )

@@ -14,6 +14,9 @@ IDEMPOTENCY_HITS = Counter("idempotency_hits", "Requests that were known already
 DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled", ["channel", "state"])
 PROVIDER_CALLS = Counter("carillon_provider_calls", "Calls of a provider by what came of them", ["provider", "outcome"])
 PROVIDER_OUT = Gauge("carillon_provider_out", "1 while a provider is left alone after failures in a row", ["provider"])
+ADDRESSES_GONE = Counter(
+    "carillon_addresses_gone", "Devices dropped and e-mail addresses marked bounced on a provider's word", ["channel"]
+)
 LATE_RESULTS = Counter(
     "carillon_late_results", "Outcomes that came after their claim was lost; kept in the history", ["channel"]
 )

@@ -8,11 +8,13 @@ import httpx2
 from redis.asyncio import Redis
 
 from infrastructure.catalogue import load_catalogue
+from infrastructure.channels.push_clients import PushClients, open_push_clients
 from infrastructure.dynamo.api_keys import ApiKeyStore
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.devices import DeviceStore
 from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
@@ -51,6 +53,7 @@ class Stores:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    devices: DeviceStore
     tallies: Tallies
 
     @classmethod
@@ -71,6 +74,7 @@ class Stores:
             DigestStore(dynamo),
             ExpansionStore(dynamo),
             PointerStore(dynamo),
+            DeviceStore(dynamo),
             Tallies(deliveries),
         )
 
@@ -87,6 +91,7 @@ class Resources:
     redis: Redis
     announcer: Announcer
     http: httpx2.AsyncClient
+    push: PushClients
 
 
 def seal_keys(settings: Settings) -> tuple[bytes, ...]:
@@ -105,6 +110,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         http = await stack.enter_async_context(
             httpx2.AsyncClient(timeout=settings.provider_timeout_s, follow_redirects=False)
         )
+        push = await stack.enter_async_context(open_push_clients(settings))
         dynamo = await stack.enter_async_context(open_dynamo(settings))
         publisher = await stack.enter_async_context(open_publisher(settings))
         yield Resources(
@@ -116,4 +122,5 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             redis=redis,
             announcer=Announcer(redis),
             http=http,
+            push=push,
         )

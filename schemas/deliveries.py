@@ -39,7 +39,8 @@ class DeliveryRecord(Record):
     """What travels on a channel's Kafka topic: ids only, the content stays in the notification's row.
 
     `turn` counts how often the delivery has waited: a record acts only on the row whose turn it is. `shards` is the
-    plan's: with the recipient it says where the ledger row is. `endpoint` is said where the plan does not list it.
+    plan's: with the recipient it says where the ledger row is. `endpoint` is said where the plan does not list it, `devices`
+    where moreover further steps follow: those that its person had when the plan was made.
     """
 
     environment: Environment
@@ -48,6 +49,7 @@ class DeliveryRecord(Record):
     recipient: str
     channel: str
     endpoint: str = ""
+    devices: tuple[str, ...] = ()
     shards: int = 1
     priority: Priority = "normal"
     turn: int = 0
@@ -59,6 +61,10 @@ class DeliveryRecord(Record):
     @property
     def shard(self) -> int:
         return shard_of(self.recipient, self.shards)
+
+    @property
+    def known_devices(self) -> tuple[str, ...]:
+        return devices_known(self.channel, self.endpoint, self.devices)
 
 
 class Step(Record):
@@ -108,6 +114,8 @@ class Delivery(Record):
     delivery_id: str
     recipient: str
     channel: str
+    endpoint: str | None = None
+    devices: tuple[str, ...] | None = None
     shards: int = 1
     state: State
     attempt: int = 0
@@ -130,6 +138,10 @@ class Delivery(Record):
     @property
     def shard(self) -> int:
         return shard_of(self.recipient, self.shards)
+
+    @property
+    def known_devices(self) -> tuple[str, ...]:
+        return devices_known(self.channel, self.endpoint, self.devices)
 
     @property
     def held(self) -> bool:
@@ -161,7 +173,13 @@ def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
     ids = record.model_dump(
         include={"environment", "notification_id", "delivery_id", "recipient", "channel", "shards", "capped"}
     )
-    return Delivery.model_validate(ids | {"updated_at": now} | fields)
+    where = {"endpoint": record.endpoint or None, "devices": record.devices or None}
+    return Delivery.model_validate(ids | where | {"updated_at": now} | fields)
+
+
+def devices_known(channel: str, endpoint: str | None, devices: tuple[str, ...] | None) -> tuple[str, ...]:
+    """What a record or row knows of its person's devices: all that were planned for, else the one it is about."""
+    return devices or ((endpoint,) if channel == "push" and endpoint else ())
 
 
 def deadline(due_at: datetime, expires_at: datetime | None, longest: timedelta) -> datetime:

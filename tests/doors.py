@@ -11,6 +11,7 @@ from api.openapi import document
 from api.routes.old_preferences import preference_id
 from infrastructure.auth.keyring import Keyring
 from schemas.api_keys import PERMISSIONS, NewKey
+from schemas.ids import device_id
 from tests.eventually import eventually
 from tests.matrix import CALLERS
 from tests.product import an_app
@@ -34,6 +35,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/v1/notifications/preferences/{preference}": {"enabled": True},
     "PATCH /api/v1/people/{person}": {"name": "Ana Moreau"},
     "POST /api/v1/people/{person}/subscriptions": {"topics": ["matrix"]},
+    "POST /api/v1/people/{person}/devices": {"kind": "fcm", "token": "matrix-token"},
     "POST /subscribe": {"user_id": "ana", "topics": ["matrix"]},
     "POST /send-notification": {"recipient_ids": ["ana"], "message": "Hello"},
     "POST /api/v1/keys": NEW_KEY,
@@ -63,6 +65,7 @@ class Doors:
             "person": "ana",
             "topic": "matrix",
             "group": "dev.nobody",
+            "device": device_id("fcm", "matrix-token"),
         }
 
     async def send_something(self) -> None:

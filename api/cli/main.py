@@ -9,6 +9,7 @@ from api.cli.lag import lag
 from api.cli.setup import setup
 from api.cli.trace import trace
 from api.cli.unknown import unknown
+from api.cli.vapid import vapid
 
 app = typer.Typer(
     name="carillon",
@@ -27,6 +28,7 @@ def carillon() -> None:
 app.command()(lag)
 app.command()(trace)
 app.command()(setup)
+app.command()(vapid)
 app.add_typer(dlq)
 app.add_typer(unknown)
 app.add_typer(holds)

@@ -54,6 +54,8 @@ INBOX = Table(
 )
 TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
+# a person's row with their devices, and a device's with its person
+DEVICES = Table("devices", "holder", expires=False)
 # the partition is topic # shard: a topic of millions is no hot key, and its walk is shared
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", sparse_index=("by_person", "person", "topic"), expires=False)
 SCHEDULES = Table("schedules", "owner", "place")
@@ -72,6 +74,7 @@ TABLES = (
     INBOX,
     TIMERS,
     CONTACTS,
+    DEVICES,
     SUBSCRIPTIONS,
     SCHEDULES,
     CAPS,

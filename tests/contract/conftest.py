@@ -14,6 +14,7 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.devices import DeviceStore
 from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.expansions import ExpansionStore
 from infrastructure.dynamo.inbox import InboxStore
@@ -30,6 +31,7 @@ from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from tests.fakes.devices import FakeDevices
 from tests.fakes.digests import FakeDigests
 from tests.fakes.keys import FakeKeys
 from tests.fakes.preferences import FakePreferences
@@ -66,6 +68,7 @@ class Shelves:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    devices: DeviceStore
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +96,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         DigestStore(dynamo),
         ExpansionStore(dynamo),
         PointerStore(dynamo),
+        DeviceStore(dynamo),
     )
 
 
@@ -133,6 +137,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeDigests(ledger),
             FakeExpansions(),
             FakePointers(),
+            FakeDevices(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

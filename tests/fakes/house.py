@@ -16,6 +16,7 @@ from api.quarantine import Desk
 from api.routes import ops_quarantine
 from consumers.handlers.preferences import ApplyPreferences
 from infrastructure.auth.keyring import Keyring
+from infrastructure.channels.vapid import new_private_key
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.lag import open_lag_reader
 from infrastructure.kafka.lag_watch import LagWatch
@@ -72,6 +73,7 @@ class House:
             update={
                 "app_secret_key": SecretStr("k" * 32),
                 "api_token": SecretStr("legacy-token"),
+                "vapid_private_key": SecretStr(new_private_key()),
                 "rate_limit_per_minute": 1_000_000,
             }
         )
@@ -111,6 +113,7 @@ class House:
             caps=self.floor.caps,
             preferences=self.floor.preferences,
             digests=self.floor.digests,
+            devices=self.floor.devices,
             trouble=FakeTrouble(self.floor.deliveries),
             marks=FakeMarks(),
         )

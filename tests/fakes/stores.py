@@ -473,6 +473,14 @@ class FakeContacts(ContactStore):
         await self.subscribe(environment, person, (EVERYONE,))
         return changed
 
+    async def bounced(self, environment: str, person: str, email: str, at: datetime) -> bool:
+        self._outage.write("contacts.bounced")
+        known = self._people.contacts.get((environment, person))
+        if known is None or known.email != email:
+            return False
+        self._people.contacts[environment, person] = known.model_copy(update={"email_bounced_at": at})
+        return True
+
     async def topics_of(self, environment: str, person: str) -> dict[str, datetime]:
         found = {
             topic: people[person]

@@ -59,7 +59,7 @@ async def fault(sandbox: httpx2.AsyncClient) -> AsyncIterator[Fault]:
         (await sandbox.put(f"/faults/{provider}", json=how)).raise_for_status()
 
     yield behave
-    for provider in ("email", "slack"):
+    for provider in ("email", "slack", "web_push", "fcm", "apns"):
         await behave(provider, mode="ok")
 
 

@@ -28,6 +28,7 @@ from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
+from consumers.reachability import Reachability
 from consumers.rescheduling import Rescheduler
 from consumers.schedules import Schedules
 from consumers.setting_aside import SettingAside
@@ -49,6 +50,7 @@ from schemas.retries import RetrySchedule
 from schemas.types import NotificationType, Template
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.backlog import FakeBacklog
+from tests.fakes.devices import FakeDevices
 from tests.fakes.digests import FakeDigests
 from tests.fakes.limiter import FakeLimiter
 from tests.fakes.preferences import FakePreferences
@@ -141,6 +143,7 @@ class Floor:
         self.timers = FakeTimers(self.outage)
         self.schedules = FakeSchedules(self.outage)
         self.contacts = FakeContacts(self.outage)
+        self.devices = FakeDevices(self.outage)
         self.caps = FakeCaps(self.outage)
         self.person_caps: tuple[Cap, ...] = ()
         self.preferences = FakePreferences(self.outage)
@@ -170,7 +173,16 @@ class Floor:
         return Route(
             Arrivals((KEY,), ()),
             self.notifications,
-            Planner(self.catalogue, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
+            Planner(
+                self.catalogue,
+                self.contacts,
+                self.capping,
+                self.policies,
+                self.choices,
+                self.quotas,
+                self.clocks,
+                self.devices,
+            ),
             self.canceller(reporter),
             self.scheduled,
             Rescheduler(
@@ -246,7 +258,7 @@ class Floor:
             self.publisher,
             reporter,
             LONGEST,
-            Lines(self.contacts),
+            Lines(self.contacts, self.devices),
             self.choices,
             self.waits,
             self.following,
@@ -262,7 +274,7 @@ class Floor:
             self.publisher,
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
-            Lines(self.contacts),
+            Lines(self.contacts, self.devices),
             self.choices,
             self.waits,
             self.following,
@@ -271,6 +283,7 @@ class Floor:
             self.timers,
             schedule,
             self.leases,
+            Reachability(self.devices, self.contacts),
         )
 
     @cached_property
@@ -286,7 +299,16 @@ class Floor:
             self.contacts,
             self.deliveries,
             self.timers,
-            Planner(self.catalogue, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
+            Planner(
+                self.catalogue,
+                self.contacts,
+                self.capping,
+                self.policies,
+                self.choices,
+                self.quotas,
+                self.clocks,
+                self.devices,
+            ),
             self.canceller(reporter),
             self.gathering(reporter),
             self.collapsing(reporter),

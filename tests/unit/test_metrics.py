@@ -9,6 +9,7 @@ import infrastructure.metrics  # noqa: F401 - registers them
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 NAMES = {
+    "carillon_addresses_gone_total",
     "api_requests_total",
     "api_request_duration_seconds",
     "published_messages_total",
