@@ -50,6 +50,11 @@ def digests(environment: str) -> str:
     return f"notifications.{environment}.digests"
 
 
+def erasures(environment: str) -> str:
+    """Commands: who is to be forgotten. The names in them are encrypted."""
+    return f"notifications.{environment}.erasures"
+
+
 def receipts(environment: str) -> str:
     return f"notifications.{environment}.receipts"
 
@@ -89,6 +94,8 @@ def subscription(environment: str, worker: str) -> tuple[str, ...]:
         return (preferences(environment),)
     if worker == "digest":
         return (digests(environment),)
+    if worker == "erase":
+        return (erasures(environment),)
     channel = worker.removeprefix("deliver.")
     return tuple(deliveries(environment, channel, priority) for priority in PRIORITIES)
 
@@ -106,6 +113,7 @@ def registry(environment: str, channels: tuple[str, ...]) -> tuple[KafkaTopic, .
         KafkaTopic(status(environment), "delivery id"),
         KafkaTopic(preferences(environment), "person"),
         KafkaTopic(digests(environment), "window id"),
+        KafkaTopic(erasures(environment), "a person's pseudonym"),
         KafkaTopic(receipts(environment), "request id"),
         # a refused record travels with its bytes and its reason, so it may be larger than it was
         KafkaTopic(quarantine(environment), "as it came", max_message_bytes=4 * 1_048_576),

@@ -1,0 +1,64 @@
+"""The erasure of a person: the command, how far it has come, and what it covers. Pure."""
+
+import hashlib
+import hmac
+import json
+from base64 import b32encode
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import Record, UtcDatetime
+from schemas.plan import Notification
+from schemas.topics import Environment
+
+ERASED = "erased"
+"""The reason of a delivery that is skipped because its person was erased after it was accepted."""
+
+Part = Literal["sessions", "schedules", "contact", "subscriptions", "preferences", "caps", "inbox", "history"]
+PARTS: tuple[Part, ...] = ("sessions", "schedules", "contact", "subscriptions", "preferences", "caps", "inbox", "history")
+"""In this order. Each is done once for an erasure, but for the history, which every sweep goes through again."""
+
+
+def pseudonym(key: bytes, environment: str, person: str) -> str:
+    """What stands for an erased person: the same for the same person, and nobody without the key can tell whose it is."""
+    parts = json.dumps([environment, person]).encode()
+    digest = hmac.new(key, b"carillon-erasure-v1" + parts, hashlib.sha256).digest()
+    return f"erased_{b32encode(digest[:16]).decode().rstrip('=').lower()}"
+
+
+class ErasureCommand(Record):
+    """An erasure on its way through Kafka and, for its sweeps, through timers: the person's name is encrypted inside."""
+
+    environment: Environment
+    erasure_id: str
+    subject: str
+    sealed: str
+    at: UtcDatetime
+    sweep: int = 0  # 0: the erasure itself; n: its n-th sweep
+
+
+class Erasure(Record):
+    """How far an erasure has come. Its row is the mark: what was accepted `erased_before` never goes out any more."""
+
+    environment: Environment
+    subject: str
+    erasure_id: str
+    asked_at: UtcDatetime
+    erased_before: UtcDatetime
+    status: Literal["UNDER_WAY", "DONE"] = "UNDER_WAY"
+    parts: dict[Part, int] = Field(default_factory=dict)
+    done_at: UtcDatetime | None = None
+    swept_at: UtcDatetime | None = None
+    next_sweep_at: UtcDatetime | None = None
+
+
+def is_covered(erased_before: datetime | None, accepted_at: datetime) -> bool:
+    """Whether something came before the erasure: who is heard of again later is somebody new."""
+    return erased_before is not None and accepted_at < erased_before
+
+
+def covers(erased_before: datetime | None, notification: Notification) -> bool:
+    """A raw producer's clock may be ahead; when a notification was planned is told by ours."""
+    return is_covered(erased_before, min(notification.accepted_at, notification.planned_at))
