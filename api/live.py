@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket
 
 from api.wiring import ApiResources
 from infrastructure.dynamo.inbox import CURSOR, cursor_of
-from infrastructure.redis.live import READ, RECALLED, inbox_channel
+from infrastructure.redis.live import ERASED, READ, RECALLED, inbox_channel
 from infrastructure.redis.wakeups import CHANGED
 from schemas.base import Record, iso
 from schemas.live import ChangeFrame, GapFrame, InboxItem, NotificationFrame
@@ -94,7 +94,10 @@ class LiveConnection:
         self._sent = {item: cursor for item, cursor in self._sent.items() if cursor >= horizon}
 
     async def _send_change(self, message: str) -> None:
-        """What was read elsewhere or recalled; anything else only wakes."""
+        """What was read elsewhere or recalled, or that all of it is gone; anything else only wakes."""
+        if message == ERASED:
+            await self._send_gap()
+            return
         kind = _CHANGES.get(message.partition(":")[0] + ":")
         if kind is not None:
             ids = tuple(filter(None, message.partition(":")[2].split(",")))

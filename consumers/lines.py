@@ -13,16 +13,22 @@ class Lines:
     def __init__(self, contacts: ContactStore) -> None:
         self._contacts = contacts
 
-    async def of(self, topic: str, delivery: DeliveryRecord, notification: Notification) -> PlannedDelivery | None:
-        """None when nobody planned this record: it says something else than its line, or came over another's topic."""
+    async def of(
+        self, topic: str, delivery: DeliveryRecord, notification: Notification, names: tuple[str, ...]
+    ) -> PlannedDelivery | None:
+        """None when nobody planned this record: it says something else than its line, or came over another's topic.
+
+        `names` are those its recipient may have in the plan.
+        """
         line = notification.line(delivery.delivery_id)
         audience = notification.plan.audience
         if line is None and audience is not None:
             line = await self._of_audience(delivery, notification, audience)
         if line is None or topic not in topics.subscription(notification.environment, f"deliver.{line.channel}"):
             return None
-        said = delivery.recipient, delivery.channel, delivery.shards
-        return line if said == (line.recipient, line.channel, notification.plan.shards) else None
+        said = delivery.channel, delivery.shards
+        is_theirs = line.recipient in names and said == (line.channel, notification.plan.shards)
+        return line if is_theirs else None
 
     async def _of_audience(
         self, delivery: DeliveryRecord, notification: Notification, audience: Audience

@@ -9,6 +9,7 @@ from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
+from consumers.erasing import erase_of
 from consumers.following import Following
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
@@ -32,7 +33,7 @@ from consumers.schedules import Schedules
 from consumers.sealed import Sealed
 from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
-from consumers.waiting import capping_of, choices_of, clocks_of, rescheduler_of, waits_of
+from consumers.waiting import capping_of, choices_of, clocks_of, marks_of, rescheduler_of, waits_of
 from consumers.waking import Waking
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.backlog import LagBacklog
@@ -79,6 +80,7 @@ NAMES = (
     "persist",
     "preferences",
     "digest",
+    "erase",
     "schedule",
     "bridge",
 )
@@ -158,9 +160,13 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         )
     if name == "preferences":
         waking = Waking(stores.notifications, stores.deliveries, stores.timers)
-        return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher, stores.timers, waking)
+        return ApplyPreferences(
+            stores.preferences, resources.announcer, resources.publisher, stores.timers, waking, marks_of(resources)
+        )
     if name == "digest":
         return _digest(resources, reporter)
+    if name == "erase":
+        return erase_of(resources, reporter)
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
 
 

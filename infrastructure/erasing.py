@@ -30,9 +30,7 @@ class Pseudonyms:
         subject = self.all(environment, person)[0]
         sealed = base64.b64encode(self._box.seal(person.encode(), subject.encode())).decode()
         to_the_ms = at.replace(microsecond=at.microsecond // 1000 * 1000)  # as it is written
-        return ErasureCommand(
-            environment=environment, erasure_id=erasure_id, subject=subject, sealed=sealed, at=to_the_ms
-        )
+        return ErasureCommand(environment=environment, erasure_id=erasure_id, subject=subject, sealed=sealed, at=to_the_ms)
 
     def person_of(self, command: ErasureCommand) -> str:
         """Raises `Unreadable` when the key it was sealed under is gone."""

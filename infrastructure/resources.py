@@ -14,7 +14,10 @@ from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.digests import DigestStore
+from infrastructure.dynamo.erasures import ErasureStore
 from infrastructure.dynamo.expansions import ExpansionStore
+from infrastructure.dynamo.forgetting import Forgetting
+from infrastructure.dynamo.forgetting_digests import ForgettingDigests
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -22,6 +25,7 @@ from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.dynamo.traces import Traces
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.producer import open_publisher
@@ -50,9 +54,14 @@ class Stores:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    erasures: ErasureStore
+    traces: Traces
+    forgetting: Forgetting
+    forgetting_digests: ForgettingDigests
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
+        digests = DigestStore(dynamo)
         return cls(
             NotificationStore(dynamo),
             DeliveryStore(dynamo),
@@ -65,9 +74,13 @@ class Stores:
             TroubleStore(dynamo),
             QuarantineMarks(dynamo),
             ApiKeyStore(dynamo),
-            DigestStore(dynamo),
+            digests,
             ExpansionStore(dynamo),
             PointerStore(dynamo),
+            ErasureStore(dynamo),
+            Traces(dynamo),
+            Forgetting(dynamo),
+            ForgettingDigests(dynamo, digests),
         )
 
 

@@ -4,13 +4,14 @@ import hashlib
 import hmac
 import json
 from base64 import b32encode
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
 from schemas.base import Record, UtcDatetime
-from schemas.plan import Notification
+from schemas.plan import Notification, PlannedDelivery
 from schemas.topics import Environment
 
 ERASED = "erased"
@@ -18,7 +19,9 @@ ERASED = "erased"
 
 Part = Literal["sessions", "schedules", "contact", "subscriptions", "preferences", "caps", "inbox", "history"]
 PARTS: tuple[Part, ...] = ("sessions", "schedules", "contact", "subscriptions", "preferences", "caps", "inbox", "history")
-"""In this order. Each is done once for an erasure, but for the history, which every sweep goes through again."""
+"""In this order, each once."""
+SWEPT: tuple[Part, ...] = ("schedules", "history")
+"""What is gone through again later: how old its rows are can be told, so what came since is left alone."""
 
 
 def pseudonym(key: bytes, environment: str, person: str) -> str:
@@ -62,3 +65,14 @@ def is_covered(erased_before: datetime | None, accepted_at: datetime) -> bool:
 def covers(erased_before: datetime | None, notification: Notification) -> bool:
     """A raw producer's clock may be ahead; when a notification was planned is told by ours."""
     return is_covered(erased_before, min(notification.accepted_at, notification.planned_at))
+
+
+def without_erased(
+    lines: tuple[PlannedDelivery, ...], erased: Mapping[str, datetime], accepted_at: datetime
+) -> tuple[PlannedDelivery, ...]:
+    """The lines with those skipped whose person was erased since; no category is so mandatory that it would count."""
+
+    def is_gone(line: PlannedDelivery) -> bool:
+        return not line.bare and is_covered(erased.get(line.recipient), accepted_at)
+
+    return tuple(line.model_copy(update={"skipped": ERASED, "address": None}) if is_gone(line) else line for line in lines)

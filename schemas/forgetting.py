@@ -1,15 +1,12 @@
 """What rows look like once a person in them is forgotten. Pure: the same row again changes nothing."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from schemas.audiences import Progress
-from schemas.cancelling import CancelledDelivery
 from schemas.deliveries import Delivery, Step
 from schemas.erasures import ERASED
 from schemas.plan import Notification, PlannedDelivery
 from schemas.requests import Message, NotificationRequest, PersonTarget, Target
-from schemas.rescheduling import MovedDelivery
 
 GONE = "[erased]"
 _LAST = "\U0010ffff"  # behind every name
@@ -93,13 +90,3 @@ def walked_past(progress: Progress, person: str) -> Progress:
         return progress
     named = [name for name in ("cursor", "page_to", "taken_back_to") if getattr(progress, name) == person]
     return progress.model_copy(update=dict.fromkeys(named, _LAST))
-
-
-def renamed(
-    answers: Iterable[CancelledDelivery | MovedDelivery], person: str, pseudonym: str
-) -> list[CancelledDelivery | MovedDelivery]:
-    """What was answered to whoever cancelled or moved it, under the other name."""
-    return [
-        each.model_copy(update={"recipient": pseudonym}) if each.recipient == person else each  # fmt: skip
-        for each in answers
-    ]

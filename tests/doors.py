@@ -20,6 +20,7 @@ TokenOf = Callable[[str], Awaitable[dict[str, str]]]
 
 SEND = "/api/v1/notifications"
 RESCHEDULE = f"PATCH {SEND}/{{notification_id}}"
+ERASE = "DELETE /api/v1/people/{person}"
 HELLO = {"to": "ana", "message": "Hello", "environment": "dev"}
 NEW_KEY = {"name": "matrix", "producer": "matrix", "environment": "dev"}
 
@@ -101,6 +102,7 @@ class Doors:
             wanted = NewKey.model_validate(NEW_KEY)
             self._ids["key_id"] = (await self._ring.create(wanted, "dev", "matrix", datetime.now(UTC))).key.key_id
         ids = self._ids | ({"notification_id": self._later} if name == RESCHEDULE else {})
+        ids |= {"person": "matrix-nobody"} if name == ERASE else {}  # Ana is still needed behind the next doors
         in_query = {each["name"] for each in told.get("parameters", ()) if each["in"] == "query"}
         query = {"environment": "dev"} if "environment" in in_query else {}
         sent: dict[str, Any] = {"json": BODIES.get(name, {})} if "requestBody" in told else {}

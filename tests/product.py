@@ -36,6 +36,7 @@ def product_variables(addresses: Addresses, folder: Path) -> dict[str, str]:
         **local_variables(ports, addresses, Elsewhere(), kept),
         "IDP_DATA": str(folder / "identity"),
         "SANDBOX_LEDGER": str(folder / "provider-calls.jsonl"),
+        "ERASURE_SWEEPS_S": "2,5",
     }
 
 

@@ -25,8 +25,8 @@ class ErasureStore:
         return _read(found) if found else None
 
     async def begin(self, command: ErasureCommand, now: datetime) -> Erasure:
-        """From now on the person is marked. The same command again finds how far it has come, an older one what came since."""
-        fresh = {
+        """From now on the person is marked. The same command again finds how far it has come, an older one the newer."""
+        fresh: dict[str, Any] = {
             "environment": command.environment,
             "erasure_id": command.erasure_id,
             "asked_at": iso(command.at),
@@ -58,7 +58,9 @@ class ErasureStore:
         """Unless a newer erasure of the same person has begun: then that one's progress is what counts."""
         condition, values = "#id = :id", {":id": erasure.erasure_id}
         try:
-            return await self._update(erasure.environment, erasure.subject, changes, condition, values, {"#id": "erasure_id"})
+            return await self._update(
+                erasure.environment, erasure.subject, changes, condition, values, {"#id": "erasure_id"}
+            )
         except ConditionFailed as failed:
             return _read(failed.item)
 

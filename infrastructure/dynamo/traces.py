@@ -95,7 +95,7 @@ class Traces:
         while True:
             rows = await self._dynamo.query(
                 table.named(environment),
-                f"person = :person AND #sort > :after",
+                "person = :person AND #sort > :after",
                 {":person": person, ":after": after},
                 names={"#sort": table.key[1]},
                 limit=PAGE,

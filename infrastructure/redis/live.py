@@ -12,6 +12,7 @@ log = structlog.get_logger()
 
 READ = "read:"
 RECALLED = "recalled:"
+ERASED = "erased:"
 
 
 def inbox_channel(environment: str, person: str) -> str:
@@ -42,6 +43,10 @@ class Announcer:
     async def recalled(self, environment: str, person: str, item_id: str) -> None:
         """Taken back by its sender: whoever shows it takes it away."""
         await self._publish(inbox_channel(environment, person), RECALLED + item_id)
+
+    async def erased(self, environment: str, person: str) -> None:
+        """Nothing of what their devices show is there any more."""
+        await self._publish(inbox_channel(environment, person), ERASED)
 
     async def outcome_known(self, environment: str, notification_id: str) -> None:
         await self._publish(outcome_channel(environment, notification_id), CHANGED)

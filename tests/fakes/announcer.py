@@ -21,6 +21,9 @@ class FakeAnnouncer(Announcer):
     async def recalled(self, environment: str, person: str, item_id: str) -> None:
         self.woken.append(("recalled", person))
 
+    async def erased(self, environment: str, person: str) -> None:
+        self.woken.append(("erased", person))
+
     async def verdict_known(self, environment: str, change_id: str) -> None:
         self.woken.append(("verdict", change_id))
 

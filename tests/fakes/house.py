@@ -45,8 +45,14 @@ class WorkingPublisher(FakePublisher):
             "in-app": self._floor.in_app,
             "status": self._floor.persist,
             "digests": self._floor.digest,
+            "erasures": self._floor.erase,
             "preferences": ApplyPreferences(
-                self._floor.preferences, self._floor.announcer, self, self._floor.timers, self._floor.waking
+                self._floor.preferences,
+                self._floor.announcer,
+                self,
+                self._floor.timers,
+                self._floor.waking,
+                self._floor.marks,
             ),
         }
         step = steps.get(record.topic.split(".")[2])
@@ -109,6 +115,8 @@ class House:
             caps=self.floor.caps,
             preferences=self.floor.preferences,
             digests=self.floor.digests,
+            erasures=self.floor.erasures,
+            traces=self.floor.traces,
             trouble=FakeTrouble(self.floor.deliveries),
             marks=FakeMarks(),
         )
