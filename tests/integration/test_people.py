@@ -19,6 +19,7 @@ from schemas.deliveries import Delivery
 from schemas.ids import new_request_id
 from schemas.preference_changes import Change, PreferenceCommand, Setting
 from schemas.quiet_hours import QuietHours
+from tests.command import carillon
 from tests.eventually import eventually
 from tests.everything import Place, everything, mentions
 from tests.integration.conftest import Fault
@@ -277,6 +278,21 @@ async def test_of_many_at_once_each_is_erased_once(resources: Resources, olga: h
     assert {answer.status_code for answer in answers} <= {200, 202}
     found = await an_erased(olga, person)
     assert found["status"] == "DONE"
+    assert await resources.stores.contacts.get("dev", person) is None
+
+
+async def test_an_operators_terminal_exports_and_erases(
+    resources: Resources, variables: Mapping[str, str], unique: Unique
+) -> None:
+    person = await a_person_with_mail(resources, unique("terminal"))
+    shown = await carillon(variables, "people", "export", person)
+    assert (shown.code, shown.document["contact"]["email"]) == (0, f"{person}@example.com")
+    asked = await carillon(variables, "people", "erase", person)
+    assert asked.code == 1
+    assert "--yes" in asked.errors
+    assert await resources.stores.contacts.get("dev", person) is not None
+    done = await carillon(variables, "people", "erase", person, "--yes")
+    assert (done.code, done.document["status"], done.document["erased"]["contact"]) == (0, "DONE", 1)
     assert await resources.stores.contacts.get("dev", person) is None
 
 
