@@ -76,6 +76,7 @@ class History:
         if audience is not None:
             shard = shard_of(person, audience.shards)
             await self._forgetting.walk(environment, notification_id, shard, person)
+        await self._forgetting.note(environment, notification_id, person)
         await self._forgetting.notification(environment, notification_id, person, erasure.subject)
 
     async def _end(self, record: Received, erasure: Erasure, person: str, found: Notification | None, row: Delivery) -> None:

@@ -54,6 +54,7 @@ class Unscheduling:
             return True
         timer = await self._timers.get(erasure.environment, note.timer_id, note.due_at)
         if timer is None:
+            await self._note_without(erasure, person, entry, note)
             return True
         if not is_covered(erasure.erased_before, _accepted_at(timer)):
             return False
@@ -61,11 +62,14 @@ class Unscheduling:
         others = tuple(each for each in request.to if not (isinstance(each, PersonTarget) and each.user == person))
         if others:
             await self._timers.put(self._rewritten(timer, request.model_copy(update={"to": others}), erasure, person))
-            left = note.model_copy(update={"people": tuple(each for each in note.people if each != person)})
-            await self._notifications.note_unplanned(erasure.environment, entry.notification_id, left)
+            await self._note_without(erasure, person, entry, note)
         else:
             await self._refuse(erasure, entry, note, timer)
         return True
+
+    async def _note_without(self, erasure: Erasure, person: str, entry: Entry, note: Unplanned) -> None:
+        left = note.model_copy(update={"people": tuple(each for each in note.people if each != person)})
+        await self._notifications.note_unplanned(erasure.environment, entry.notification_id, left)
 
     async def _refuse(self, erasure: Erasure, entry: Entry, note: Unplanned, timer: Timer) -> None:
         """Its producer hears why; the timer goes last, for it leads here again when somebody dies in between."""

@@ -12,7 +12,7 @@ from schemas.audiences import Progress
 from schemas.deliveries import Delivery
 from schemas.forgetting import forgotten, walked_past, without
 from schemas.outcomes import Unavailable
-from schemas.plan import Notification
+from schemas.plan import Notification, Unplanned
 from schemas.rescheduling import Rescheduling
 
 _TRIES = 20
@@ -44,6 +44,16 @@ class Forgetting:
             return changes
 
         await self._rewritten(environment, notification_id, change)
+
+    async def note(self, environment: str, notification_id: str, person: str) -> None:
+        """What was known before there was a plan names whom it was for."""
+
+        def change(row: Item) -> dict[str, Any]:
+            found = Unplanned.model_validate_json(row["note"])
+            others = tuple(each for each in found.people if each != person)
+            return {"note": found.model_copy(update={"people": others}).model_dump_json(exclude_defaults=True)}
+
+        await self._rewritten(environment, f"{notification_id}#unplanned", change)
 
     async def walk(self, environment: str, notification_id: str, shard: int, person: str) -> None:
         """How far an audience was walked names whoever was last on a page."""

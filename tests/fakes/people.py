@@ -103,6 +103,12 @@ class FakeForgetting(Forgetting):
         key = environment, notification_id
         self._notifications.rows[key] = without(self._notifications.rows[key], person, pseudonym)
 
+    async def note(self, environment: str, notification_id: str, person: str) -> None:
+        found = self._notifications.notes.get((environment, notification_id))
+        if found is not None:
+            others = tuple(each for each in found.people if each != person)
+            self._notifications.notes[environment, notification_id] = found.model_copy(update={"people": others})
+
     async def walk(self, environment: str, notification_id: str, shard: int, person: str) -> None:
         found = self._expansions.rows.get((environment, notification_id, shard))
         if found is not None:

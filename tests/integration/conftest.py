@@ -76,7 +76,8 @@ def shell(api: str, bearer_of: TokenOf, resources: Resources, tmp_path: Path) ->
         token = (await bearer_of("ana"))["Authorization"].removeprefix("Bearer ")
         (tmp_path / ".local/token").write_text(token, encoding="utf-8")
         ring = Keyring(resources.stores.api_keys, key_hash(resources.settings))
-        wanted = NewKey(name="reader", producer="reader", permissions=("notifications:send", "notifications:broadcast"))
+        permissions = ("notifications:send", "notifications:broadcast", "people:write")
+        wanted = NewKey(name="reader", producer="reader", permissions=permissions)
         key = (await ring.create(wanted, "dev", "olga", datetime.now(UTC))).presented
         child = await asyncio.create_subprocess_exec(
             "bash",
