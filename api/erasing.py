@@ -52,10 +52,12 @@ class Erasing:
             raise Problem(503, "Outcome unknown", detail, type="outcome_unknown", headers={"Retry-After": "2"}) from error
         log.info("erasure.asked", erasure=command.erasure_id, subject=command.subject, by=by)
 
-    async def done(self, command: ErasureCommand, woken: "asyncio.Queue[str]", within_s: float = WAIT_S) -> Erasure | None:
+    async def done(
+        self, command: ErasureCommand, woken: "asyncio.Queue[str]", within_s: float | None = None
+    ) -> Erasure | None:
         """None when it takes longer. Woken by Redis; looks without being woken now and then."""
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(within_s or WAIT_S):
                 while True:
                     found = await self._erasures.get(command.environment, command.subject)
                     if found is not None and found.status == "DONE" and found.asked_at >= command.at:

@@ -19,7 +19,6 @@ from schemas.forgetting import is_only_for
 from schemas.legacy import from_any
 from schemas.plan import Notification
 from schemas.preference_changes import Verdict
-from schemas.preferences import Preferences
 from schemas.requests import read_object
 from schemas.topics import Environment
 
@@ -46,15 +45,15 @@ class Export:
         yield _written(head)[:-1]
         contact = await self.stores.traces.contact(self.environment, self.person)
         chosen = await self.stores.preferences.get(self.environment, self.person)
-        yield f', "contact": {_written(contact)}, "preferences": {_written(_shown_choices(chosen))}'
+        yield f',"contact":{_written(contact)},"preferences":{_written(chosen)}'
         for name, items in self._sections():
-            yield f', "{name}": ['
+            yield f',"{name}":['
             comma = ""
             async for item in items:
                 yield comma + _written(item)
-                comma = ", "
+                comma = ","
             yield "]"
-        yield ', "complete": true}'
+        yield ',"complete":true}'
 
     def _sections(self) -> tuple[tuple[str, AsyncIterator[Shown]], ...]:
         return (
@@ -168,9 +167,5 @@ class Export:
                 yield {"scope": row["scope"], "counted": json.loads(row["counted"])}
 
 
-def _shown_choices(chosen: Preferences) -> Shown:
-    return chosen.model_dump(mode="json")
-
-
 def _written(value: Any) -> str:
-    return json.dumps(jsonable_encoder(value), ensure_ascii=False)
+    return json.dumps(jsonable_encoder(value), ensure_ascii=False, separators=(",", ":"))

@@ -92,8 +92,8 @@ def _by(user: User, whose: str) -> str:
 
 
 async def _enveloped(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
-    head, tail = json.dumps(ok(None)).split('"data": null')
-    yield head + '"data": '
+    head, tail = json.dumps(ok(None), separators=(",", ":")).split('"data":null')
+    yield head + '"data":'
     async for piece in pieces:
         yield piece
     yield tail

@@ -22,9 +22,11 @@ from schemas.quiet_hours import QuietHours
 from tests.command import carillon
 from tests.eventually import eventually
 from tests.everything import Place, everything, mentions
-from tests.integration.conftest import Fault
+from tests.integration.conftest import Fault, TokenOf
 from tests.integration.test_email_and_slack import calls, in_state, send
+from tests.integration.test_live import frame, socket_of, until
 from tests.integration.test_preferences import Unique, a_person_with_mail
+from tests.tokens import log_in
 
 PEOPLE = "/api/v1/people"
 
@@ -279,6 +281,27 @@ async def test_of_many_at_once_each_is_erased_once(resources: Resources, olga: h
     found = await an_erased(olga, person)
     assert found["status"] == "DONE"
     assert await resources.stores.contacts.get("dev", person) is None
+
+
+async def test_who_erases_themselves_is_logged_out_and_their_devices_show_nothing_any_more(
+    api: str, variables: Mapping[str, str], bearer_of: TokenOf, unique: Unique
+) -> None:
+    headers = await bearer_of("user123")
+    async with (
+        httpx2.AsyncClient(base_url=api, headers=headers, timeout=30) as program,
+        httpx2.AsyncClient(base_url=api, timeout=30, headers={"Origin": api}) as browser,
+        socket_of(api, "?cursor=", additional_headers=headers) as phone,
+    ):
+        await log_in(browser, variables, "user123")
+        body = {"to": "user123", "message": {"body": unique("mine")}}
+        await program.post("/api/v1/notifications", json=body, headers={"Prefer": "wait=5"})
+        await until(phone, body["message"]["body"])  # type: ignore[index]
+        assert (await browser.delete(f"{PEOPLE}/me")).status_code in (200, 202)
+        told = await frame(phone)
+        assert (told["type"], told["snapshot"]) == ("gap", {"unread": 0, "items": []})
+        assert (await browser.get("/api/v1/auth/me")).status_code == 401
+        mine = await exported(program, "me")
+        assert (mine["contact"], mine["inbox"]) == (None, [])
 
 
 async def test_an_operators_terminal_exports_and_erases(
