@@ -42,10 +42,9 @@ class Export:
     async def text(self) -> AsyncIterator[str]:
         """One JSON object in pieces; it ends with `complete`, so whoever has that has everything."""
         head = {"person": self.person, "environment": self.environment, "exported_at": datetime.now(UTC)}
-        yield _written(head)[:-1]
         contact = await self.stores.traces.contact(self.environment, self.person)
         chosen = await self.stores.preferences.get(self.environment, self.person)
-        yield f',"contact":{_written(contact)},"preferences":{_written(chosen)}'
+        yield f'{_written(head)[:-1]},"contact":{_written(contact)},"preferences":{_written(chosen)}'
         for name, items in self._sections():
             yield f',"{name}":['
             comma = ""

@@ -50,8 +50,9 @@ class History:
         """Everything accepted before; how many rows of the ledger there were."""
         count = 0
         async for rows in self._traces.deliveries(erasure.environment, person):
-            for notification_id, group in groupby(rows, key=lambda row: row.notification_id):
-                count += await self._of_one(record, erasure, person, notification_id, list(group))
+            groups = [(name, list(group)) for name, group in groupby(rows, key=lambda row: row.notification_id)]
+            counts = await asyncio.gather(*(self._of_one(record, erasure, person, *group) for group in groups))
+            count += sum(counts)
         return count
 
     async def _of_one(
@@ -60,7 +61,9 @@ class History:
         found = await self._notifications.get(erasure.environment, notification_id)
         if not _is_covered(erasure, found, rows):
             return 0
-        for window in dict.fromkeys((notification_id, *filter(None, map(window_in, rows)))):
+        is_digest = found is not None and found.plan.told is not None
+        windows = (*filter(None, map(window_in, rows)), *((notification_id,) if is_digest else ()))
+        for window in dict.fromkeys(windows):
             await self._digests.window(erasure.environment, window, person, erasure.erased_before, datetime.now(UTC))
         inbox = (row.delivery_id for row in rows if row.channel == "in_app")
         await asyncio.gather(*(self._traces.take_away_item(erasure.environment, person, each) for each in inbox))

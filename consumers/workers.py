@@ -1,6 +1,6 @@
 """Every worker by its name, and how it is wired: members of consumer groups, the bridge, the schedule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -144,10 +144,14 @@ def _bridge(environment: Environment, resources: Resources) -> Bridge:
 
 def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler:
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
-    if name == "route":
-        return _route(resources, reporter)
-    if name == "expand":
-        return _expand(resources, reporter)
+    made: dict[str, Callable[[Resources, Reporter], Handler]] = {
+        "route": _route,
+        "expand": _expand,
+        "digest": _digest,
+        "erase": erase_of,
+    }
+    if name in made:
+        return made[name](resources, reporter)
     if name == "persist":
         return Persist(
             stores.notifications,
@@ -163,10 +167,6 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         return ApplyPreferences(
             stores.preferences, resources.announcer, resources.publisher, stores.timers, waking, marks_of(resources)
         )
-    if name == "digest":
-        return _digest(resources, reporter)
-    if name == "erase":
-        return erase_of(resources, reporter)
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
 
 

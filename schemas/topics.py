@@ -86,16 +86,9 @@ def subscription(environment: str, worker: str) -> tuple[str, ...]:
     """The Kafka topics a worker's group reads."""
     if worker == "route":
         return tuple(requests(environment, priority) for priority in PRIORITIES)
-    if worker == "expand":
-        return (expand(environment),)
-    if worker == "persist":
-        return (status(environment),)
-    if worker == "preferences":
-        return (preferences(environment),)
-    if worker == "digest":
-        return (digests(environment),)
-    if worker == "erase":
-        return (erasures(environment),)
+    alone = {"expand": expand, "persist": status, "preferences": preferences, "digest": digests, "erase": erasures}
+    if worker in alone:
+        return (alone[worker](environment),)
     channel = worker.removeprefix("deliver.")
     return tuple(deliveries(environment, channel, priority) for priority in PRIORITIES)
 

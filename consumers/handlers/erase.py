@@ -11,6 +11,7 @@ from infrastructure.auth.box import Unreadable
 from infrastructure.dynamo.erasures import ErasureStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.erasing import Pseudonyms
+from infrastructure.metrics import ERASURES
 from infrastructure.ports import Publisher, Received
 from infrastructure.redis.live import Announcer
 from schemas import topics
@@ -20,6 +21,7 @@ from schemas.timers import Timer
 log = structlog.get_logger()
 
 _SOON = timedelta(seconds=1)
+_AFTER_A_CRASH = timedelta(minutes=15)
 
 
 class Erase:
@@ -61,7 +63,14 @@ class Erase:
             await self._announcer.verdict_known(command.environment, command.erasure_id)
 
     async def bury(self, record: Received, error: Exception) -> None:
+        """Somebody waits to be forgotten: it is tried again later, when whoever is on duty has looked."""
         await put_away(self._publisher, record, crash(error))
+        try:
+            command = ErasureCommand.model_validate_json(record.value or b"")
+        except ValueError:
+            return
+        again = datetime.now(UTC) + _AFTER_A_CRASH
+        await self._timers.put(_timer(command, f"again#{record.position}", again))
 
     async def _carry_out(self, command: ErasureCommand, whose: Whose) -> None:
         erasure = whose.erasure
@@ -73,6 +82,7 @@ class Erase:
         due = await self._rest(command, sweep=1)
         await self._erasures.done(erasure, datetime.now(UTC), due)
         await self._announcer.erased(command.environment, whose.person)
+        ERASURES.labels("done").inc()
         log.info("erasure.done", **erasure.parts)
 
     async def _sweep(self, command: ErasureCommand, whose: Whose) -> None:
@@ -80,6 +90,7 @@ class Erase:
         counts = {part: await self._parts.forget(part, whose) for part in SWEPT}
         due = await self._rest(command, sweep=command.sweep + 1)
         await self._erasures.swept(whose.erasure, datetime.now(UTC), due)
+        ERASURES.labels("swept").inc()
         log.info("erasure.swept", sweep=command.sweep, last=due is None, **counts)
 
     async def _rest(self, command: ErasureCommand, sweep: int) -> datetime | None:
@@ -87,13 +98,16 @@ class Erase:
         if sweep > len(self._sweeps):
             return None
         due = max(command.at + self._sweeps[sweep - 1], datetime.now(UTC) + _SOON)
-        timer = Timer(
-            environment=command.environment,
-            timer_id=f"erasure#{command.erasure_id}#{sweep}",
-            due_at=due,
-            topic=topics.erasures(command.environment),
-            key=command.subject,
-            value=command.model_copy(update={"sweep": sweep}).model_dump_json(),
-        )
-        await self._timers.put(timer)
+        await self._timers.put(_timer(command.model_copy(update={"sweep": sweep}), f"sweep#{sweep}", due))
         return due
+
+
+def _timer(command: ErasureCommand, name: str, due: datetime) -> Timer:
+    return Timer(
+        environment=command.environment,
+        timer_id=f"erasure#{command.erasure_id}#{name}",
+        due_at=due,
+        topic=topics.erasures(command.environment),
+        key=command.subject,
+        value=command.model_dump_json(),
+    )

@@ -180,6 +180,15 @@ async def test_who_comes_back_and_is_erased_again_is_erased_from_then_on() -> No
     assert again.erased_before > first.erased_before
 
 
+async def test_one_that_crashes_is_put_away_and_tried_again() -> None:
+    floor, command = Floor(), a_command()
+    await floor.erase.bury(command, KeyError("bug"))
+    assert [reason for _, reason in floor.quarantined()] == ["crash:KeyError"]
+    await floor.erase.handle(floor.due_next())
+    assert the_erasure(floor).status == "DONE"
+    await floor.erase.bury(as_read(Outgoing(ERASURES, "x", b"{}")), KeyError("bug"))
+
+
 async def test_what_is_no_command_of_ours_is_put_away() -> None:
     floor = Floor()
     await floor.erase.handle(as_read(Outgoing(ERASURES, "x", b"{}")))

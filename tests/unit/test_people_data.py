@@ -65,6 +65,14 @@ async def test_of_what_went_to_several_one_gets_ones_own_part(ana: httpx2.AsyncC
     assert "ben" not in answer.text
 
 
+async def test_while_the_store_is_away_an_export_is_503_and_not_half_a_document(
+    house: House, ana: httpx2.AsyncClient
+) -> None:
+    house.floor.outage.away.add("contacts.get")
+    answer = await ana.get(f"{PEOPLE}/me/export")
+    assert (answer.status_code, answer.json()["success"]) == (503, False)
+
+
 async def test_what_takes_longer_is_202_and_says_where_to_look(
     house: House, olga: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
