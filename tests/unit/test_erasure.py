@@ -12,6 +12,7 @@ from infrastructure.ports import Outgoing, Received
 from schemas.erasures import Erasure
 from schemas.forgetting import without
 from schemas.outcomes import Retry, Sent, Unavailable
+from schemas.plan import Unplanned
 from schemas.preference_changes import Change, PreferenceCommand, Setting
 from tests.unit.letters import a_failed_email
 from tests.unit.stories import KEY, Floor, a_request, a_routed_email, as_read, now
@@ -214,3 +215,14 @@ async def test_what_an_operator_redrives_is_skipped(is_forgotten: bool) -> None:
     await shop.timers_fire()
     assert (floor.row.state, floor.row.reason) == ("SKIPPED", "erased")
     assert len(floor.channel.sent) == 1
+
+
+async def test_what_once_waited_for_its_time_is_no_longer_known_to_be_for_them() -> None:
+    """The note of a request for later stays for weeks after it was routed."""
+    floor, record = await a_routed_email(Sent("250"))
+    await floor.external().handle(record)
+    key = "dev", floor.notification.notification_id
+    note = Unplanned(status="SCHEDULED", producer="kafka", request_id="r-1", at=now(), people=("ana", "ben"))
+    floor.notifications.notes[key] = note
+    await floor.erase.handle(a_command())
+    assert floor.notifications.notes[key].people == ("ben",)
