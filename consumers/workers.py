@@ -222,7 +222,16 @@ def _gathering(resources: Resources, reporter: Reporter) -> Gathering:
 
 def _collapsing(resources: Resources, reporter: Reporter) -> Collapsing:
     stores = resources.stores
-    return Collapsing(stores.pointers, stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
+    taking_out = TakingOut(stores.digests, stores.deliveries)
+    return Collapsing(
+        stores.pointers,
+        stores.notifications,
+        stores.deliveries,
+        stores.inbox,
+        resources.announcer,
+        reporter,
+        taking_out,
+    )
 
 
 def _planner(resources: Resources) -> Planner:

@@ -24,6 +24,7 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
+from infrastructure.dynamo.tallies import Tallies
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.traces import Traces
 from infrastructure.dynamo.troubled import TroubleStore
@@ -54,6 +55,7 @@ class Stores:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    tallies: Tallies
     erasures: ErasureStore
     traces: Traces
     forgetting: Forgetting
@@ -61,10 +63,10 @@ class Stores:
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
-        digests = DigestStore(dynamo)
+        deliveries, digests = DeliveryStore(dynamo), DigestStore(dynamo)
         return cls(
             NotificationStore(dynamo),
-            DeliveryStore(dynamo),
+            deliveries,
             InboxStore(dynamo),
             TimerStore(dynamo),
             ScheduleStore(dynamo),
@@ -77,6 +79,7 @@ class Stores:
             digests,
             ExpansionStore(dynamo),
             PointerStore(dynamo),
+            Tallies(deliveries),
             ErasureStore(dynamo),
             Traces(dynamo),
             Forgetting(dynamo),

@@ -230,7 +230,10 @@ class Floor:
         )
 
     def collapsing(self, reporter: Reporter) -> Collapsing:
-        return Collapsing(self.pointers, self.notifications, self.deliveries, self.inbox, self.announcer, reporter)
+        taking_out = TakingOut(self.digests, self.deliveries)
+        return Collapsing(
+            self.pointers, self.notifications, self.deliveries, self.inbox, self.announcer, reporter, taking_out
+        )
 
     @property
     def scheduled(self) -> Schedules:
