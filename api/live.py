@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from api.wiring import ApiResources
 from infrastructure.dynamo.inbox import CURSOR, cursor_of
-from infrastructure.redis.live import inbox_channel
+from infrastructure.redis.live import ERASED, inbox_channel
 from infrastructure.redis.wakeups import CHANGED
 from schemas.base import iso
 from schemas.live import ITEM_CHANGES, ChangeFrame, GapFrame, InboxItem, NotificationFrame
@@ -99,7 +99,10 @@ class LiveConnection:
         self._sent = {item: cursor for item, cursor in self._sent.items() if cursor >= horizon}
 
     async def _send_change(self, message: str) -> None:
-        """What was read, archived or deleted elsewhere, or recalled; anything else only wakes."""
+        """What was read, archived or deleted elsewhere, or recalled, or that all of it is gone; anything else only wakes."""
+        if message == ERASED:
+            await self._send_gap()
+            return
         said, _, listed = message.partition(":")
         kind = next((each for each in ITEM_CHANGES if each == said), None)
         if kind is not None:

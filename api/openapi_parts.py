@@ -70,6 +70,7 @@ ALSO = {
     "createOldPreference": {"202": "Accepted: it will be carried out"},
     "updateOldPreference": {"202": "Accepted: it will be carried out"},
     "deleteOldPreference": {"202": "Accepted: it will be carried out"},
+    "erasePerson": {"202": "Accepted: it will be carried out"},
     "readyz": {"503": "Not ready, and why"},
     "health": {"503": "Degraded, and why"},
 }

@@ -16,16 +16,22 @@ class Lines:
         self._contacts = contacts
         self._devices = devices
 
-    async def of(self, topic: str, delivery: DeliveryRecord, notification: Notification) -> PlannedDelivery | None:
-        """None when nobody planned this record: it says something else than its line, or came over another's topic."""
+    async def of(
+        self, topic: str, delivery: DeliveryRecord, notification: Notification, names: tuple[str, ...]
+    ) -> PlannedDelivery | None:
+        """None when nobody planned this record: it says something else than its line, or came over another's topic.
+
+        `names` are those its recipient may have in the plan.
+        """
         line = notification.line(delivery.delivery_id)
         audience = notification.plan.audience
         if line is None and audience is not None:
             line = await self._of_audience(delivery, notification, audience)
         if line is None or topic not in topics.subscription(notification.environment, f"deliver.{line.channel}"):
             return None
-        said = delivery.recipient, delivery.channel, delivery.shards
-        return await self._on_device(line, delivery) if said == _planned(line, notification) else None
+        said = delivery.channel, delivery.shards
+        is_theirs = line.recipient in names and said == (line.channel, notification.plan.shards)
+        return await self._on_device(line, delivery) if is_theirs else None
 
     async def _on_device(self, line: PlannedDelivery, delivery: DeliveryRecord) -> PlannedDelivery:
         """With what it takes to send there, read now: a device may have gone since, or be somebody else's."""
@@ -51,7 +57,3 @@ class Lines:
         known = await self._contacts.get_many(delivery.environment, people) if needs_address else {}
         lines = audience_lines(notification, people, known, {delivery.recipient: delivery.known_devices})
         return next((line for line in lines if line.delivery_id == delivery.delivery_id), None)
-
-
-def _planned(line: PlannedDelivery, notification: Notification) -> tuple[str, str, int]:
-    return line.recipient, line.channel, notification.plan.shards

@@ -15,6 +15,7 @@ from schemas.audiences import audience_of
 from schemas.catalogue import Catalogue, UnknownName, Unresolved
 from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
 from schemas.digest_terms import Digest
+from schemas.erasures import without_erased
 from schemas.events import FieldError
 from schemas.outcomes import Policy
 from schemas.plan import Notification, Plan, PlannedDelivery, TooManyDeliveries, audience_lines, make_plan
@@ -69,10 +70,11 @@ class Planner:
         due_at = max(arrival.accepted_at, first_moment(request.send_at or arrival.accepted_at))
         cutoff = min(due_at, datetime.now(UTC))  # a raw producer's clock may be ahead
         audience = audience_of(request, kind, cutoff, shards, self._policies, digest)
-        contacts, devices, chosen = await asyncio.gather(  # at once, so that one call reads all of it
+        contacts, devices, chosen, erased = await asyncio.gather(  # at once, so that one call reads all of it
             self._known(environment, people, channels),
             self._devices_of(environment, people, channels),
             self._choices.of_many(environment, people, category),
+            self._choices.erased_people(environment, people),
         )
         recipients = recipients_of(request, contacts, devices)
         try:
@@ -81,7 +83,8 @@ class Planner:
             )
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
-        lines = self._choices.narrowed(request, plan, plan.lines, chosen, datetime.now(UTC))
+        lines = without_erased(plan.lines, erased, arrival.accepted_at)
+        lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))
         lines = gathered(plan, lines, plan.priority, digest, chosen, self._choices.mandatory)
         full = await self._capping.over(environment, plan, lines, kind.caps, arrival.notification_id, arrival.accepted_at)
         lines = over_cap(plan, lines, plan.priority, full, digest, self._choices.mandatory)
@@ -117,12 +120,13 @@ class Planner:
             return ()
         plan, request = notification.plan, notification.request
         channels = plan.channels_of(audience)
-        contacts, devices, chosen = await asyncio.gather(
+        contacts, devices, chosen, erased = await asyncio.gather(
             self._known(environment, people, channels),
             self._devices_of(environment, people, channels),
             self._choices.of_many(environment, people, plan.category),
+            self._choices.erased_people(environment, people),
         )
-        lines = audience_lines(notification, people, contacts, devices)
+        lines = without_erased(audience_lines(notification, people, contacts, devices), erased, notification.accepted_at)
         lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))
         lines = gathered(plan, lines, audience.priority, audience.digest, chosen, self._choices.mandatory)
         full = await self._capping.over(

@@ -1,6 +1,6 @@
 """Every worker by its name, and how it is wired: members of consumer groups, the bridge, the schedule."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -9,6 +9,7 @@ from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
+from consumers.erasing import erase_of
 from consumers.following import Following
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
@@ -34,7 +35,7 @@ from consumers.schedules import Schedules
 from consumers.sealed import Sealed
 from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
-from consumers.waiting import capping_of, choices_of, clocks_of, rescheduler_of, waits_of
+from consumers.waiting import capping_of, choices_of, clocks_of, marks_of, rescheduler_of, waits_of
 from consumers.waking import Waking
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.backlog import LagBacklog
@@ -82,6 +83,7 @@ NAMES = (
     "persist",
     "preferences",
     "digest",
+    "erase",
     "schedule",
     "bridge",
 )
@@ -154,10 +156,14 @@ def _bridge(environment: Environment, resources: Resources) -> Bridge:
 
 def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler:
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
-    if name == "route":
-        return _route(resources, reporter)
-    if name == "expand":
-        return _expand(resources, reporter)
+    made: dict[str, Callable[[Resources, Reporter], Handler]] = {
+        "route": _route,
+        "expand": _expand,
+        "digest": _digest,
+        "erase": erase_of,
+    }
+    if name in made:
+        return made[name](resources, reporter)
     if name == "persist":
         return Persist(
             stores.notifications,
@@ -170,9 +176,9 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         )
     if name == "preferences":
         waking = Waking(stores.notifications, stores.deliveries, stores.timers)
-        return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher, stores.timers, waking)
-    if name == "digest":
-        return _digest(resources, reporter)
+        return ApplyPreferences(
+            stores.preferences, resources.announcer, resources.publisher, stores.timers, waking, marks_of(resources)
+        )
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
 
 

@@ -26,6 +26,7 @@ MOVED_BACK = Counter(
     ["environment", "to"],
 )
 PREFERENCE_CHANGES = Counter("carillon_preference_changes", "Changes of preferences by their verdict", ["result"])
+ERASURES = Counter("carillon_erasures", "People erased, and erasures gone through once more", ["step"])
 DIGEST_EVENTS = Counter("carillon_digest_events", "Events that joined a digest, in time or late", ["when"])
 DIGESTS_CLOSED = Counter("carillon_digests_closed", "Windows closed, sent or empty", ["result"])
 GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])

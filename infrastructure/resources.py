@@ -16,7 +16,10 @@ from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.devices import DeviceStore
 from infrastructure.dynamo.digests import DigestStore
+from infrastructure.dynamo.erasures import ErasureStore
 from infrastructure.dynamo.expansions import ExpansionStore
+from infrastructure.dynamo.forgetting import Forgetting
+from infrastructure.dynamo.forgetting_digests import ForgettingDigests
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -25,6 +28,7 @@ from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.tallies import Tallies
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.dynamo.traces import Traces
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.producer import open_publisher
@@ -55,10 +59,14 @@ class Stores:
     pointers: PointerStore
     devices: DeviceStore
     tallies: Tallies
+    erasures: ErasureStore
+    traces: Traces
+    forgetting: Forgetting
+    forgetting_digests: ForgettingDigests
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
-        deliveries = DeliveryStore(dynamo)
+        deliveries, digests = DeliveryStore(dynamo), DigestStore(dynamo)
         return cls(
             NotificationStore(dynamo),
             deliveries,
@@ -71,11 +79,15 @@ class Stores:
             TroubleStore(dynamo),
             QuarantineMarks(dynamo),
             ApiKeyStore(dynamo),
-            DigestStore(dynamo),
+            digests,
             ExpansionStore(dynamo),
             PointerStore(dynamo),
             DeviceStore(dynamo),
             Tallies(deliveries),
+            ErasureStore(dynamo),
+            Traces(dynamo),
+            Forgetting(dynamo),
+            ForgettingDigests(dynamo, digests),
         )
 
 

@@ -181,6 +181,9 @@ class Settings(BaseSettings):
     audience_shards: int = Field(default=16, ge=1, le=256)
     bulk_backlog_max_s: float = Field(default=10.0, gt=0)
 
+    # people
+    erasure_sweeps_s: CommaSeparated[float] = (60, 3600, 86_400, 691_200)
+
     # workers
     worker_concurrency: int = Field(default=64, ge=1)
     drain_timeout_s: float = Field(default=20.0, gt=0)

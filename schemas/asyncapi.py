@@ -12,6 +12,7 @@ from schemas import cloudevents
 from schemas.audiences import ExpandRecord
 from schemas.deliveries import DeliveryRecord
 from schemas.digests import WindowDue
+from schemas.erasures import ErasureCommand
 from schemas.events import Completion, Receipt, StatusEvent
 from schemas.preference_changes import PreferenceCommand
 from schemas.published import REQUESTS, models, request_models
@@ -66,6 +67,7 @@ KINDS: dict[str, Spoken] = {
     "deliveries": Spoken("What a channel has to deliver; the content stays in the store.", _BOTH, (DeliveryRecord,)),
     "expand": Spoken("The shards of an audience that are to be walked.", _BOTH, (ExpandRecord,)),
     "preferences": Spoken("What people change about what reaches them.", _BOTH, (PreferenceCommand,)),
+    "erasures": Spoken("Whom to forget: a keyed hash, and the name encrypted.", _BOTH, (ErasureCommand,)),
     "digests": Spoken("Windows of digests whose time has come.", _BOTH, (WindowDue,)),
 }
 

@@ -106,7 +106,7 @@ class Delivery(Record):
     """A row of the ledger. Its history lives in it: a step costs no write of its own.
 
     `attempt` counts from 0. `doubtful`: an attempt may have reached the provider without our hearing of it. `released`:
-    an operator said that nothing is to hold it any more.
+    an operator said that nothing is to hold it any more. `kept_shard`: where it stays although its recipient was erased.
     """
 
     environment: Environment
@@ -117,6 +117,7 @@ class Delivery(Record):
     endpoint: str | None = None
     devices: tuple[str, ...] | None = None
     shards: int = 1
+    kept_shard: int | None = None
     state: State
     attempt: int = 0
     turn: int = 0
@@ -137,7 +138,7 @@ class Delivery(Record):
 
     @property
     def shard(self) -> int:
-        return shard_of(self.recipient, self.shards)
+        return shard_of(self.recipient, self.shards) if self.kept_shard is None else self.kept_shard
 
     @property
     def known_devices(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -111,6 +111,11 @@ class Device(Record):
     def address(self) -> str:
         """What an adapter is handed to send to it."""
         return self.model_dump_json(include={"id", "kind", "token", "keys", "added_at", "last_ok_at"})
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What anybody is shown of it, its owner too."""
+        return self.model_dump(mode="json", include={"id", "kind", "label", "added_at", "last_ok_at"})
 
 
 def device_of(told: WebDevice | FcmDevice | ApnsDevice, now: datetime) -> Device:

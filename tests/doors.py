@@ -22,6 +22,7 @@ TokenOf = Callable[[str], Awaitable[dict[str, str]]]
 SEND = "/api/v1/notifications"
 RESCHEDULE = f"PATCH {SEND}/{{notification_id}}"
 DELETE = f"DELETE {SEND}/{{notification_id}}"
+ERASE = "DELETE /api/v1/people/{person}"
 HELLO = {"to": "ana", "message": "Hello", "environment": "dev"}
 NEW_KEY = {"name": "matrix", "producer": "matrix", "environment": "dev"}
 
@@ -106,7 +107,11 @@ class Doors:
             wanted = NewKey.model_validate(NEW_KEY)
             self._ids["key_id"] = (await self._ring.create(wanted, "dev", "matrix", datetime.now(UTC))).key.key_id
         ids = self._ids | (
-            {RESCHEDULE: {"notification_id": self._later}, DELETE: {"notification_id": self._ids["item_id"]}}.get(name, {})
+            {
+                RESCHEDULE: {"notification_id": self._later},
+                DELETE: {"notification_id": self._ids["item_id"]},
+                ERASE: {"person": "matrix-nobody"},  # Ana is still needed behind the next doors
+            }.get(name, {})
         )
         in_query = {each["name"] for each in told.get("parameters", ()) if each["in"] == "query"}
         query = {"environment": "dev"} if "environment" in in_query else {}

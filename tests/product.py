@@ -39,6 +39,7 @@ def product_variables(addresses: Addresses, folder: Path) -> dict[str, str]:
         **push_variables(folder / "push", told["SANDBOX_URL"], {}),
         "IDP_DATA": str(folder / "identity"),
         "SANDBOX_LEDGER": str(folder / "provider-calls.jsonl"),
+        "ERASURE_SWEEPS_S": "2,5",
     }
 
 

@@ -6,6 +6,7 @@ from api.cli.dlq import dlq
 from api.cli.holds import holds
 from api.cli.keys import keys
 from api.cli.lag import lag
+from api.cli.people import people
 from api.cli.setup import setup
 from api.cli.trace import trace
 from api.cli.unknown import unknown
@@ -33,6 +34,7 @@ app.add_typer(dlq)
 app.add_typer(unknown)
 app.add_typer(holds)
 app.add_typer(keys)
+app.add_typer(people)
 
 
 def run() -> None:

@@ -14,7 +14,7 @@ from infrastructure.auth.user import User
 from infrastructure.channels.vapid import public_key_of
 from infrastructure.dynamo.devices import TooManyDevices
 from infrastructure.settings import Settings
-from schemas.devices import MAX_DEVICES, Device, NewDevice, NotAPushService, WebDevice, device_of, push_service
+from schemas.devices import MAX_DEVICES, NewDevice, NotAPushService, WebDevice, device_of, push_service
 from schemas.requests import Name
 
 router = APIRouter(prefix="/api/v1", tags=["people"])
@@ -36,7 +36,7 @@ async def push_key(_: CurrentUser, house: House, __: InEnvironment) -> dict[str,
 async def devices(person: Person, user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
     """The devices pushes to this person go to; their tokens and keys are not shown."""
     found = await house.stores.devices.of(environment, _whose(person, user))
-    return ok([_shown(device) for device in found], meta={"most": MAX_DEVICES})
+    return ok([device.shown for device in found], meta={"most": MAX_DEVICES})
 
 
 @router.post("/people/{person}/devices", status_code=201, operation_id="addDevice")
@@ -56,7 +56,7 @@ async def add(
     except TooManyDevices:
         detail = f"{MAX_DEVICES} devices are registered, and that is as many as one may have: remove one first."
         raise Problem(409, "Too many devices", detail, type="too_many_devices") from None
-    return ok(_shown(device), "Registered.")
+    return ok(device.shown, "Registered.")
 
 
 @router.delete("/people/{person}/devices/{device}", operation_id="removeDevice")
@@ -75,10 +75,6 @@ def _refuse_elsewhere(told: WebDevice, settings: Settings) -> None:
     except NotAPushService as error:
         errors = [{"pointer": "/subscription/endpoint", "detail": str(error)}]
         raise Problem(422, "Invalid request", "That is no push service; see errors.", errors=errors) from error
-
-
-def _shown(device: Device) -> dict[str, Any]:
-    return device.model_dump(mode="json", include={"id", "kind", "label", "added_at", "last_ok_at"})
 
 
 def _whose(person: str, user: User) -> str:

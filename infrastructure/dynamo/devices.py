@@ -78,10 +78,24 @@ class DeviceStore:
             await _a_moment(tried)
         raise Unavailable("the devices of one person are changed by too many at once")
 
-    async def forget(self, environment: str, person: str) -> None:
-        """Every device of a person, for good."""
-        for device in await self.of(environment, person):
-            await self.remove(environment, person, device.id)
+    async def forget(self, environment: str, person: str) -> int:
+        """Every device of a person, for good, and that they ever had one; how many there were."""
+        count = 0
+        for tried in range(_TRIES):
+            mine, version = await self._read(environment, person)
+            count += sum([await self.remove(environment, person, device.id) for device in mine])
+            if mine:
+                continue
+            empty = {
+                "TableName": DEVICES.named(environment),
+                "Key": {"holder": {"S": person}},
+                "ConditionExpression": "attribute_not_exists(holder) OR version = :seen",
+                "ExpressionAttributeValues": {":seen": {"N": str(version)}},
+            }
+            if await self._dynamo.transact([{"Delete": empty}], secrets.token_hex(16)):
+                return count
+            await _a_moment(tried)
+        raise Unavailable("the devices of one person are changed by too many at once")
 
     async def worked(self, environment: str, person: str, device: str, at: datetime) -> None:
         """Notes that a push reached its service. Whoever is faster is right as well: then nothing is noted."""

@@ -11,6 +11,8 @@ from schemas.live import ItemChange
 
 log = structlog.get_logger()
 
+ERASED = "erased:"
+
 
 def inbox_channel(environment: str, person: str) -> str:
     return f"carillon:{environment}:inbox:{person}"
@@ -42,6 +44,10 @@ class Announcer:
     async def changed(self, environment: str, person: str, change: ItemChange, ids: Sequence[str]) -> None:
         """Read, archived, deleted on one device, or recalled by their sender: whoever shows them learns which."""
         await self._publish(inbox_channel(environment, person), f"{change}:{','.join(ids)}")
+
+    async def erased(self, environment: str, person: str) -> None:
+        """Nothing of what their devices show is there any more."""
+        await self._publish(inbox_channel(environment, person), ERASED)
 
     async def outcome_known(self, environment: str, notification_id: str) -> None:
         await self._publish(outcome_channel(environment, notification_id), CHANGED)

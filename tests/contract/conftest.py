@@ -16,7 +16,9 @@ from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.devices import DeviceStore
 from infrastructure.dynamo.digests import DigestStore
+from infrastructure.dynamo.erasures import ErasureStore
 from infrastructure.dynamo.expansions import ExpansionStore
+from infrastructure.dynamo.forgetting import Forgetting
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -25,6 +27,7 @@ from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.dynamo.traces import Traces
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.local.ports import any_free_port
 from infrastructure.ports import Publisher
@@ -33,7 +36,9 @@ from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from tests.fakes.devices import FakeDevices
 from tests.fakes.digests import FakeDigests
+from tests.fakes.erasures import FakeErasures
 from tests.fakes.keys import FakeKeys
+from tests.fakes.people import FakeForgetting, FakeTraces
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import (
@@ -69,6 +74,9 @@ class Shelves:
     expansions: ExpansionStore
     pointers: PointerStore
     devices: DeviceStore
+    erasures: ErasureStore
+    traces: Traces
+    forgetting: Forgetting
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +105,9 @@ def _on(dynamo: Dynamo) -> Shelves:
         ExpansionStore(dynamo),
         PointerStore(dynamo),
         DeviceStore(dynamo),
+        ErasureStore(dynamo),
+        Traces(dynamo),
+        Forgetting(dynamo),
     )
 
 
@@ -121,23 +132,27 @@ def shelves(request: pytest.FixtureRequest) -> Shelves:
 
 def _shelves(request: pytest.FixtureRequest) -> Shelves:
     if request.param == "fake":
-        ledger = FakeDeliveries()
+        ledger, notifications, expansions = FakeDeliveries(), FakeNotifications(), FakeExpansions()
+        inbox, contacts, caps, preferences = FakeInbox(), FakeContacts(), FakeCaps(), FakePreferences()
         return Shelves(
-            FakeNotifications(),
+            notifications,
             ledger,
-            FakeInbox(),
+            inbox,
             FakeTimers(),
             FakeSchedules(),
-            FakeContacts(),
-            FakeCaps(),
-            FakePreferences(),
+            contacts,
+            caps,
+            preferences,
             FakeTrouble(ledger),
             FakeMarks(),
             FakeKeys(),
             FakeDigests(ledger),
-            FakeExpansions(),
+            expansions,
             FakePointers(),
             FakeDevices(),
+            FakeErasures(),
+            FakeTraces(ledger, inbox, contacts, caps, preferences),
+            FakeForgetting(notifications, ledger, expansions),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

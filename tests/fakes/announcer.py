@@ -19,6 +19,9 @@ class FakeAnnouncer(Announcer):
     async def changed(self, environment: str, person: str, change: ItemChange, ids: Sequence[str]) -> None:
         self.woken.append((change, person))
 
+    async def erased(self, environment: str, person: str) -> None:
+        self.woken.append(("erased", person))
+
     async def verdict_known(self, environment: str, change_id: str) -> None:
         self.woken.append(("verdict", change_id))
 

@@ -42,6 +42,10 @@ class FakeDevices(DeviceStore):
         self.rows[environment, person] = tuple(each for each in mine if each.id != device)
         return named(mine, device) is not None
 
+    async def forget(self, environment: str, person: str) -> int:
+        self._outage.write("devices.forget")
+        return len(self.rows.pop((environment, person), ()))
+
     async def worked(self, environment: str, person: str, device: str, at: datetime) -> None:
         self._outage.write("devices.worked")
         mine = self.rows.get((environment, person), ())

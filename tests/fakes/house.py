@@ -47,8 +47,14 @@ class WorkingPublisher(FakePublisher):
             "in-app": self._floor.in_app,
             "status": self._floor.persist,
             "digests": self._floor.digest,
+            "erasures": self._floor.erase,
             "preferences": ApplyPreferences(
-                self._floor.preferences, self._floor.announcer, self, self._floor.timers, self._floor.waking
+                self._floor.preferences,
+                self._floor.announcer,
+                self,
+                self._floor.timers,
+                self._floor.waking,
+                self._floor.marks,
             ),
         }
         step = steps.get(record.topic.split(".")[2])
@@ -114,6 +120,8 @@ class House:
             preferences=self.floor.preferences,
             digests=self.floor.digests,
             devices=self.floor.devices,
+            erasures=self.floor.erasures,
+            traces=self.floor.traces,
             trouble=FakeTrouble(self.floor.deliveries),
             marks=FakeMarks(),
         )

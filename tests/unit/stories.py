@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from fakeredis import FakeAsyncRedis, FakeServer
+
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.capping import Capping
@@ -14,17 +16,20 @@ from consumers.clocks import Clocks
 from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
 from consumers.following import Following
+from consumers.forgetting import History
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.digest import CloseDigests
+from consumers.handlers.erase import Erase
 from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
 from consumers.holding import Holding
 from consumers.leases import Leases
 from consumers.lines import Lines
+from consumers.parts import Parts
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
@@ -33,8 +38,13 @@ from consumers.rescheduling import Rescheduler
 from consumers.schedules import Schedules
 from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
+from consumers.unscheduling import Unscheduling
 from consumers.waits import Waits
 from consumers.waking import Waking
+from infrastructure.auth.box import EncryptedBox
+from infrastructure.auth.ending import Ending
+from infrastructure.auth.sessions import SessionStore
+from infrastructure.erasing import Marks, Pseudonyms
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Outgoing, Received
 from schemas.breaker import BreakerRules
@@ -52,7 +62,9 @@ from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.backlog import FakeBacklog
 from tests.fakes.devices import FakeDevices
 from tests.fakes.digests import FakeDigests
+from tests.fakes.erasures import FakeErasures
 from tests.fakes.limiter import FakeLimiter
+from tests.fakes.people import FakeForgetting, FakeForgettingDigests, FakeTraces
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.provider import RecordingProvider
 from tests.fakes.publisher import FakePublisher
@@ -147,7 +159,9 @@ class Floor:
         self.caps = FakeCaps(self.outage)
         self.person_caps: tuple[Cap, ...] = ()
         self.preferences = FakePreferences(self.outage)
-        self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
+        self.erasures = FakeErasures(self.outage)
+        self.marks = Marks(self.erasures, Pseudonyms(KEY.decode()))
+        self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY), self.marks)
         self.digests = FakeDigests(self.deliveries, self.outage)
         self.pointers = FakePointers(self.outage)
         self.following = Following(self.timers, self.deliveries, self.inbox, self.pointers)
@@ -159,6 +173,10 @@ class Floor:
         self.channel = RecordingProvider(*script)
         self.looks: list[ReadBack] = []
         self.policies: dict[Channel, Policy] = {}
+        redis = FakeAsyncRedis(server=FakeServer())
+        self.sessions = SessionStore(redis, EncryptedBox(KEY.decode()), 3600)
+        self.ending = Ending(redis, self.sessions)
+        self.sweeps_s = (60.0, 3600.0)
         self.monotonic_s = 0.0
         self.leases = Leases(LEASE, clock=lambda: self.monotonic_s)
         self.catalogue = CATALOGUE
@@ -248,6 +266,21 @@ class Floor:
     @property
     def waits(self) -> Waits:
         return Waits(self.clocks, self.choices, self.capping)
+
+    @property
+    def traces(self) -> FakeTraces:
+        return FakeTraces(self.deliveries, self.inbox, self.contacts, self.caps, self.preferences)
+
+    @property
+    def erase(self) -> Erase:
+        reporter = Reporter(self.publisher, "erase")
+        forgetting = FakeForgetting(self.notifications, self.deliveries, self.expansions)
+        digests = FakeForgettingDigests(self.digests)
+        history = History(self.traces, forgetting, digests, self.notifications, self.timers, reporter)
+        unscheduling = Unscheduling(self.schedules, self.notifications, self.timers, reporter, KEY)
+        parts = Parts(self.traces, self.devices, history, unscheduling, self.ending)
+        pseudonyms = Pseudonyms(KEY.decode())
+        return Erase(self.erasures, pseudonyms, parts, self.timers, self.announcer, self.publisher, self.sweeps_s)
 
     @property
     def in_app(self) -> DeliverInApp:

@@ -19,6 +19,7 @@ NAMES = {
     "carillon_late_results_total",
     "carillon_moved_back_total",
     "carillon_preference_changes_total",
+    "carillon_erasures_total",
     "carillon_digest_events_total",
     "carillon_digests_closed_total",
     "carillon_provider_calls_total",
