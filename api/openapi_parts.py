@@ -79,6 +79,7 @@ ALSO = {
 REFUSALS = {
     "loginCallback": {"400"},
     "send": {"409"},
+    "cancelNotification": {"409"},
     "sendTest": {"409"},
     "legacySendNotification": {"409"},
     "rotateKey": {"409"},

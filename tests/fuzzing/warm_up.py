@@ -48,6 +48,7 @@ async def warm_up(address: str, told: Mapping[str, str]) -> Warm:
         "keys": (key["key_id"],),
         "preferences": (preference["id"],),
         "people": ("me", OPERATOR),
+        "strangers": ("fuzzing-nobody",),
         "environments": ("dev", "test"),
         "types": ("order.shipped", LOW_STOCK),
         "groups": ("dev.route", "dev.persist"),
