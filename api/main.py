@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from asgi_correlation_id import CorrelationIdMiddleware
@@ -11,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api.body_limit import BodyLimit
 from api.cookies import Cookies
+from api.learning import learn
 from api.limits import RateLimitHeaders
 from api.measuring import MeasuringMiddleware
 from api.openapi import describe
@@ -90,7 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_api_resources(settings) as resources:
             app.state.resources = resources
-            app.state.on_login = resources.learn
+            app.state.on_login = partial(learn, resources)
             yield
 
     app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)

@@ -39,7 +39,18 @@ class Changing:
         Raises `Problem`: 503 when Kafka did not take it, 412 when it was made upon another version, 422 when it may not be.
         """
         self._refuse_mandatory(change)
-        command = PreferenceCommand(
+        command = self._command(change, expected)
+        async with self._house.wakeups.listen(verdict_channel(self._environment, command.change_id)) as judged:
+            await self._publish(command)
+            verdict = await self._judged(command.change_id, judged)
+        return command.change_id, _accepted(verdict)
+
+    async def tell(self, change: Change) -> None:
+        """The same without waiting for the verdict; raises `Problem` 503 when Kafka did not take it."""
+        await self._publish(self._command(change))
+
+    def _command(self, change: Change, expected: int | None = None) -> PreferenceCommand:
+        return PreferenceCommand(
             environment=self._environment,
             person=self._person,
             change_id=new_request_id(),
@@ -47,10 +58,6 @@ class Changing:
             change=change,
             at=datetime.now(UTC),
         )
-        async with self._house.wakeups.listen(verdict_channel(self._environment, command.change_id)) as judged:
-            await self._publish(command)
-            verdict = await self._judged(command.change_id, judged)
-        return command.change_id, _accepted(verdict)
 
     def _refuse_mandatory(self, change: Change) -> None:
         """Their owner learns of it now; the rules would not heed such a choice anyway."""

@@ -11,7 +11,6 @@ from infrastructure.auth.keyring import Keyring, key_hash
 from infrastructure.auth.login import LoginClient
 from infrastructure.auth.renewal import LiveSessions
 from infrastructure.auth.service_tokens import ServiceTokens
-from infrastructure.auth.user import User
 from infrastructure.kafka.connection import connection
 from infrastructure.kafka.lag_watch import LagWatch, open_lag_watch
 from infrastructure.redis.rate_limit import RateLimiter
@@ -20,7 +19,6 @@ from infrastructure.redis.tickets import Tickets
 from infrastructure.redis.wakeups import Wakeups, open_wakeups
 from infrastructure.resources import Resources, open_resources
 from infrastructure.settings import Settings
-from schemas.recipients import Contact
 
 
 @dataclass(frozen=True)
@@ -36,18 +34,6 @@ class ApiResources(Resources):
     wakeups: Wakeups
     tickets: Tickets
     lag: LagWatch
-
-    async def learn(self, user: User) -> None:
-        """What a login proved about a person becomes their contact in every environment served."""
-        contact = Contact(
-            person=user.id,
-            email=user.email or None,
-            email_verified=user.email_verified,
-            name=user.name or None,
-            zone=user.zone or None,
-        )
-        for environment in self.settings.environments:
-            await self.stores.contacts.learn(environment, contact)
 
 
 @asynccontextmanager

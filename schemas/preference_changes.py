@@ -43,11 +43,12 @@ class Change(Record):
     zone: str | None = None
     digests: tuple[DigestSetting, ...] = ()
     replace: bool = False
+    zone_told: bool = False  # their contact says another zone: no choice of theirs, but it may move what waits
 
     @property
     def moves_what_waits(self) -> bool:
         """Whether something of this person's may have to go out at another time than before."""
-        return self.replace or bool(self.model_fields_set & {"quiet_hours", "zone"})
+        return self.replace or self.zone_told or bool(self.model_fields_set & {"quiet_hours", "zone"})
 
 
 def changed(chosen: Preferences, change: Change) -> Preferences:

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, EmailStr, Field, model_validator
 from api.auth import CurrentUser
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
+from api.learning import zone_told
 from api.problems import Problem
 from api.subscribing import PEOPLE_WRITE, TopicNames, refuse_closed, refuse_others
 from infrastructure.auth.user import User
@@ -68,6 +69,8 @@ async def change(
     said = body.model_dump(exclude_unset=True)
     verified = {"email_verified": said["email"] is not None, "email_bounced_at": None} if "email" in said else {}
     found = await house.stores.contacts.change(environment, whose, said | verified)
+    if "zone" in said:
+        await zone_told(house, environment, whose)
     return ok(_shown(found))
 
 

@@ -109,6 +109,17 @@ async def test_at_each_persons_own_clock_and_who_moves_gets_it_at_the_new_one(
     assert all(each["notification_id"] != notification for each in (await ana.get(f"{SEND}/pending")).json()["data"])
 
 
+async def test_a_zone_that_their_contact_tells_moves_what_waits_too(olga: httpx2.AsyncClient, unique: Unique) -> None:
+    person = unique("mover")
+    contact = f"/api/v1/people/{person}"
+    (await olga.patch(contact, json={"zone": "America/New_York"})).raise_for_status()
+    at = wall_in("America/New_York", 3 * HOUR)
+    notification = await sends(olga, unique("wall"), send_at=at, to=person, channels=["in_app"])
+    await states(olga, notification, in_app="RETRY")
+    (await olga.patch(contact, json={"zone": "Europe/Berlin"})).raise_for_status()  # where that time was hours ago
+    await states(olga, notification, in_app="SENT")
+
+
 async def test_another_time_for_what_was_sent_for_later_is_its_senders_to_give(
     ana: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique
 ) -> None:
