@@ -41,6 +41,7 @@ class ApiResources(Resources):
             email_verified=user.email_verified,
             name=user.name or None,
             zone=user.zone or None,
+            locale=user.locale or None,
         )
         for environment in self.settings.environments:
             await self.stores.contacts.learn(environment, contact)

@@ -23,13 +23,16 @@ from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
+from infrastructure.dynamo.versions import VersionStore, template_store, type_store
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.producer import open_publisher
+from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.redis.live import Announcer
 from infrastructure.settings import Settings
-from schemas.catalogue import Catalogue
+from schemas.templates import Template
+from schemas.types import NotificationType
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Stores:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    types: VersionStore[NotificationType]
+    templates: VersionStore[Template]
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
@@ -68,6 +73,8 @@ class Stores:
             DigestStore(dynamo),
             ExpansionStore(dynamo),
             PointerStore(dynamo),
+            type_store(dynamo),
+            template_store(dynamo),
         )
 
 
@@ -76,7 +83,7 @@ class Resources:
     """What both floors above share."""
 
     settings: Settings
-    catalogue: Catalogue
+    catalogue: LiveCatalogue
     stores: Stores
     publisher: Publisher
     entrance: Entrance
@@ -94,7 +101,7 @@ def seal_keys(settings: Settings) -> tuple[bytes, ...]:
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Raises `Unavailable` with a sentence when a part cannot be reached at start."""
-    catalogue = load_catalogue(settings.types_dir)
+    folder = load_catalogue(settings.types_dir)
     async with AsyncExitStack() as stack:
         redis = open_redis(settings)
         stack.push_async_callback(redis.aclose)
@@ -103,10 +110,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         )
         dynamo = await stack.enter_async_context(open_dynamo(settings))
         publisher = await stack.enter_async_context(open_publisher(settings))
+        stores = Stores.on(dynamo, settings.audience_shards)
+        catalogue = LiveCatalogue(folder, stores.types, stores.templates, settings.types_refresh_s)
         yield Resources(
             settings=settings,
             catalogue=catalogue,
-            stores=Stores.on(dynamo, settings.audience_shards),
+            stores=stores,
             publisher=publisher,
             entrance=Entrance(publisher, seal_keys(settings)[0], catalogue),
             redis=redis,

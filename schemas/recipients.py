@@ -16,6 +16,7 @@ class Contact(Record):
     email_verified: bool = False
     name: str | None = None
     zone: str | None = None
+    locale: str | None = None  # BCP 47
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """One's own preferences. No permission is needed, and nobody else's can be named."""
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -28,10 +29,12 @@ _ETAG = re.compile(r'"(\d{1,9})"')
 IfMatch = Annotated[str | None, Header(max_length=100, description="The ETag of the preferences the change is made upon")]
 
 
-def effective(house: ApiResources, chosen: Preferences, now: datetime) -> dict[str, dict[str, bool]]:
+def effective(
+    house: ApiResources, categories: Collection[str], chosen: Preferences, now: datetime
+) -> dict[str, dict[str, bool]]:
     """The whole matrix as it works out: every known category on every channel, without type and topic choices."""
     mandatory = house.settings.mandatory_categories
-    known = {kind.category for kind in house.catalogue.types.values()} | {"general", *mandatory}
+    known = {*categories, "general", *mandatory}
     known |= {choice.name for choice in chosen.choices if choice.level == "category"}
     return {
         category: {
@@ -49,7 +52,7 @@ async def _shown(house: ApiResources, environment: Environment, person: str, res
     meta = {
         "version": chosen.version,
         "mandatory": house.settings.mandatory_categories,
-        "effective": effective(house, chosen, datetime.now(UTC)),
+        "effective": effective(house, await house.catalogue.categories(environment), chosen, datetime.now(UTC)),
     }
     return ok(chosen.model_dump(mode="json", exclude={"version"}), meta=meta)
 
@@ -127,7 +130,7 @@ async def explained(
         return ok(await _past(house, environment, notification_id, user.id, chosen))
     if channel is None:
         raise Problem(422, "Invalid request", "Give notification_id, or channel with category, type, topic, priority.")
-    kind = house.catalogue.types.get(type or "")
+    kind = await house.catalogue.type_now(environment, type) if type else None
     asked = About(
         channel=channel,
         category=category or (kind.category if kind else "general"),

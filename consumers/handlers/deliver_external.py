@@ -12,6 +12,7 @@ import structlog
 
 from consumers.choices import Choices
 from consumers.following import Following
+from consumers.handlers.content import Wording
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
 from consumers.lines import Lines
@@ -22,7 +23,6 @@ from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import LATE_RESULTS
 from infrastructure.ports import Content, Publisher, Received, Sender
-from schemas.catalogue import Catalogue
 from schemas.consequences import Moment, Terms, after_attempt, after_look, given_up
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.outcomes import Deferred, Outcome, Unavailable
@@ -72,7 +72,7 @@ class DeliverExternal(Deliver):
     def __init__(
         self,
         notifications: NotificationStore,
-        catalogue: Catalogue,
+        wording: Wording,
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
@@ -86,7 +86,7 @@ class DeliverExternal(Deliver):
         schedule: RetrySchedule,
         leases: Leases,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, waits, following)
+        super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers
@@ -117,7 +117,7 @@ class DeliverExternal(Deliver):
     ) -> None:
         terms = Terms(line.policy, self._schedule, self.deadline_of(notification, line), self._sender.reads_back)
         # everything that can fail comes before the claim
-        content = self.content(notification)
+        content = await self.content(notification, line)
         if isinstance(content, Content):
             content = replace(content, unsubscribe_url=self._choices.unsubscribe_url(notification, line))
         turn = Turn(record, delivery, notification, line, terms, content, chosen)

@@ -49,6 +49,7 @@ class ContactStore:
             "email": contact.email if contact.email_verified else None,
             "email_verified": contact.email_verified,
             "zone": contact.zone,
+            "locale": contact.locale,
         }
         await self.change(environment, contact.person, {name: value for name, value in changes.items() if value is not None})
 

@@ -25,11 +25,13 @@ from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
+from infrastructure.dynamo.versions import VersionStore, template_store
 from infrastructure.local.ports import any_free_port
 from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from schemas.templates import Template
 from tests.fakes.digests import FakeDigests
 from tests.fakes.keys import FakeKeys
 from tests.fakes.preferences import FakePreferences
@@ -46,6 +48,7 @@ from tests.fakes.stores import (
     FakeTimers,
 )
 from tests.fakes.trouble import FakeMarks, FakeTrouble
+from tests.fakes.versions import FakeVersions
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Shelves:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    templates: VersionStore[Template]
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +97,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         DigestStore(dynamo),
         ExpansionStore(dynamo),
         PointerStore(dynamo),
+        template_store(dynamo),
     )
 
 
@@ -133,6 +138,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeDigests(ledger),
             FakeExpansions(),
             FakePointers(),
+            FakeVersions(),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

@@ -83,10 +83,10 @@ class House:
             **{
                 **vars(doors),
                 "settings": settings,
-                "catalogue": self.floor.catalogue,
+                "catalogue": self.floor.live,
                 "stores": self._stores(),
                 "publisher": self.floor.publisher,
-                "entrance": Entrance(self.floor.publisher, seal_keys(settings)[0], self.floor.catalogue),
+                "entrance": Entrance(self.floor.publisher, seal_keys(settings)[0], self.floor.live),
                 "redis": world.redis,
                 "announcer": Announcer(world.redis),
                 "seen": SeenRequests(world.redis, 60),
@@ -109,6 +109,8 @@ class House:
             caps=self.floor.caps,
             preferences=self.floor.preferences,
             digests=self.floor.digests,
+            types=self.floor.types,
+            templates=self.floor.templates,
             trouble=FakeTrouble(self.floor.deliveries),
             marks=FakeMarks(),
         )

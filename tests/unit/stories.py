@@ -16,6 +16,7 @@ from consumers.dispatch import Dispatcher
 from consumers.following import Following
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
+from consumers.handlers.content import Wording
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.digest import CloseDigests
@@ -35,6 +36,7 @@ from consumers.taking_out import TakingOut
 from consumers.waits import Waits
 from consumers.waking import Waking
 from infrastructure.kafka.reporting import Reporter
+from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.ports import Outgoing, Received
 from schemas.breaker import BreakerRules
 from schemas.caps import Cap
@@ -46,7 +48,8 @@ from schemas.plan import Notification
 from schemas.recipients import Contact
 from schemas.requests import Channel
 from schemas.retries import RetrySchedule
-from schemas.types import NotificationType, Template
+from schemas.templates import Template
+from schemas.types import NotificationType
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.backlog import FakeBacklog
 from tests.fakes.digests import FakeDigests
@@ -66,6 +69,7 @@ from tests.fakes.stores import (
     FakeTimers,
     Outage,
 )
+from tests.fakes.versions import FakeVersions
 
 KEY = b"k" * 32
 REQUESTS = "notifications.dev.requests"
@@ -159,6 +163,17 @@ class Floor:
         self.monotonic_s = 0.0
         self.leases = Leases(LEASE, clock=lambda: self.monotonic_s)
         self.catalogue = CATALOGUE
+        self.types: FakeVersions[NotificationType] = FakeVersions(self.outage, "types")
+        self.templates: FakeVersions[Template] = FakeVersions(self.outage, "templates")
+
+    @property
+    def live(self) -> LiveCatalogue:
+        """What was saved over the API on top of `catalogue`; with an empty cache, as somebody who has just started."""
+        return LiveCatalogue(self.catalogue, self.types, self.templates, clock=lambda: self.monotonic_s)
+
+    @property
+    def wording(self) -> Wording:
+        return Wording(self.live, self.contacts)
 
     def a_lease_passes(self) -> None:
         """On the worker's own clock."""
@@ -170,7 +185,7 @@ class Floor:
         return Route(
             Arrivals((KEY,), ()),
             self.notifications,
-            Planner(self.catalogue, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
+            Planner(self.live, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
             self.canceller(reporter),
             self.scheduled,
             Rescheduler(
@@ -196,7 +211,7 @@ class Floor:
         return Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter, taking_out)
 
     def gathering(self, reporter: Reporter) -> Gathering:
-        return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.catalogue, reporter)
+        return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.wording, reporter)
 
     @property
     def digest(self) -> CloseDigests:
@@ -228,7 +243,7 @@ class Floor:
 
     @property
     def capping(self) -> Capping:
-        return Capping(self.caps, self.catalogue, self.choices, self.person_caps)
+        return Capping(self.caps, self.live, self.choices, self.person_caps)
 
     @property
     def waits(self) -> Waits:
@@ -239,7 +254,7 @@ class Floor:
         reporter = Reporter(self.publisher, "deliver.in_app")
         return DeliverInApp(
             self.notifications,
-            self.catalogue,
+            self.wording,
             self.publisher,
             reporter,
             LONGEST,
@@ -255,7 +270,7 @@ class Floor:
     def external(self, *, provider_timeout_s: float = 5.0, schedule: RetrySchedule = SCHEDULE) -> DeliverExternal:
         return DeliverExternal(
             self.notifications,
-            self.catalogue,
+            self.wording,
             self.publisher,
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
@@ -283,7 +298,7 @@ class Floor:
             self.contacts,
             self.deliveries,
             self.timers,
-            Planner(self.catalogue, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
+            Planner(self.live, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
             self.canceller(reporter),
             self.gathering(reporter),
             self.collapsing(reporter),

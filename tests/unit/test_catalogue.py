@@ -5,7 +5,8 @@ import pytest
 from infrastructure.catalogue import BrokenCatalogue, load_catalogue
 from schemas.catalogue import Catalogue, UnknownName, Unresolved
 from schemas.requests import NotificationRequest
-from schemas.types import PLAIN, NotificationType, Template
+from schemas.templates import Template
+from schemas.types import PLAIN, NotificationType
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ import pytest
 
 from infrastructure.rendering import MAX_OUTPUT, CannotRender, plain, render
 from schemas.requests import Message
-from schemas.types import Template
+from schemas.templates import Template
 
 # security.md S24: each of these is harmless as a variable and refused, or only text, as a template.
 PAYLOADS = (
