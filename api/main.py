@@ -34,6 +34,8 @@ from api.routes import (
     preferences,
     realtime,
     scheduled,
+    templates,
+    types,
     unsubscribe,
 )
 from api.security_headers import SecurityHeaders
@@ -57,6 +59,8 @@ ROUTERS = tuple(
         people,
         unsubscribe,
         keys,
+        types,
+        templates,
         live,
         ops,
         ops_deliveries,

@@ -7,7 +7,8 @@ it is kept. A name or a pinned version that the cache does not know is read by i
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Generic
 
 import structlog
@@ -27,6 +28,22 @@ _KEPT = 1000  # versions of each noun in memory
 
 class Retired(UnknownName):
     """There was such a name, and it is not to be used any more."""
+
+
+class NothingSaved(VersionStore[Noun], Generic[Noun]):
+    """Where there is no table: the folder is all."""
+
+    def __init__(self) -> None:  # pylint: disable=super-init-not-called
+        """Asks nobody."""
+
+    async def head(self, environment: str, name: str) -> Head | None:
+        return None
+
+    async def get(self, environment: str, name: str, version: int) -> Version[Noun] | None:
+        return None
+
+    async def heads(self, environment: str, *, after: str = "", limit: int | None = None) -> list[Head]:
+        return []
 
 
 class Shelf(Generic[Noun]):
@@ -112,45 +129,41 @@ class LiveCatalogue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
-        self.types = Shelf(types, refresh_s, clock) if types is not None else None
-        self.templates = Shelf(templates, refresh_s, clock) if templates is not None else None
+        self.types: Shelf[NotificationType] = Shelf(types or NothingSaved(), refresh_s, clock)
+        self.templates: Shelf[Template] = Shelf(templates or NothingSaved(), refresh_s, clock)
 
     async def for_request(self, environment: str, request: NotificationRequest) -> Catalogue:
         """A catalogue that knows whatever there is of what this request names. Raises `Unavailable`.
 
         What the folder knows costs nothing: only for other names is anybody asked.
         """
-        types: dict[str, NotificationType] = {}
-        templates: dict[str, Template] = {}
-        if request.type is not None and request.type not in self.folder.types:
-            await self._add(types, self.types, environment, request.type)
-        kind = types.get(request.type or "") or self.folder.types.get(request.type or "")
+        asked = request.type
+        catalogue = await self.knowing(environment, types=(asked,) if asked else ())
+        kind = catalogue.types.get(asked or "")
         wanted = {request.template} if kind is None else {template_wanted(request, kind), *kind.templates.values()}
-        if request.digest:
-            wanted.add(request.digest.template)
-        for name in wanted - {None}:
-            if name not in self.folder.templates:
-                await self._add(templates, self.templates, environment, str(name))
-        return self.folder.with_also(types, templates)
+        wanted.add(request.digest.template if request.digest else None)
+        return await self.knowing(environment, catalogue, templates=[name for name in wanted if name is not None])
 
-    @staticmethod
-    async def _add(found: dict[str, Noun], shelf: Shelf[Noun] | None, environment: str, name: str) -> None:
-        """A retired name is not there for whoever begins something new."""
-        if shelf is None:
-            return
-        try:
-            content = await shelf.find(environment, name)
-        except Retired:
-            return
-        if content is not None:
-            found[name] = content
+    async def knowing(
+        self,
+        environment: str,
+        already: Catalogue | None = None,
+        *,
+        types: Iterable[str] = (),
+        templates: Iterable[str] = (),
+    ) -> Catalogue:
+        """A catalogue that knows these names, as far as there are such. A retired one is not there for something new."""
+        catalogue = already or self.folder
+        also_types = await _found(self.types, environment, (name for name in types if name not in catalogue.types))
+        also = await _found(self.templates, environment, (name for name in templates if name not in catalogue.templates))
+        return catalogue.with_also(also_types, also)
 
     async def template(self, environment: str, pinned: str) -> Template:
         """The very version a plan has pinned, retired or not. Raises `UnknownName`, or `Unavailable`."""
         if pinned in self.folder.templates:
             return self.folder.templates[pinned]
         name, version = split_pin(pinned)
-        if self.templates is not None and version is not None:
+        if version is not None:
             found = await self.templates.version(environment, name, version)
             if found is not None and found.content is not None:
                 return found.content
@@ -161,12 +174,22 @@ class LiveCatalogue:
         if name in self.folder.types:
             return self.folder.types[name]
         try:
-            return await self.types.find(environment, name) if self.types is not None else None
+            return await self.types.find(environment, name)
         except Retired:
             return None
 
     async def categories(self, environment: str) -> frozenset[str]:
         """Every category that a type in force belongs to."""
-        heads = await self.types.heads(environment) if self.types is not None else {}
+        heads = await self.types.heads(environment)
         saved = {head.category for head in heads.values() if head.category and not head.retired}
         return frozenset(saved | {kind.category for kind in self.folder.types.values()})
+
+
+async def _found(shelf: Shelf[Noun], environment: str, names: Iterable[str]) -> dict[str, Noun]:
+    found: dict[str, Noun] = {}
+    for name in names:
+        with suppress(Retired):
+            content = await shelf.find(environment, name)
+            if content is not None:
+                found[name] = content
+    return found

@@ -138,12 +138,10 @@ def _written_out(schema: Mapping[str, Any]) -> int:
     under_way: set[str] = set()
 
     def size(part: Any) -> int:
-        if isinstance(part, list):
-            return 1 + sum(size(each) for each in part)
-        if not isinstance(part, Mapping):
-            return 1
-        reference = part.get("$ref")
-        return 1 + sum(size(each) for each in part.values()) + (of(reference) if isinstance(reference, str) else 0)
+        found = 1
+        for _, keyword, value in _keywords(part, ""):
+            found += nodes_in(value) if keyword in _LITERAL else of(str(value)) if keyword == "$ref" else 1
+        return found
 
     def of(reference: str) -> int:
         if reference in under_way:

@@ -42,11 +42,17 @@ class Version(Record, Generic[Noun]):
 
     @property
     def head(self) -> Head:
-        found = Head(name=self.name, newest=self.version, retired=self.content is None)
-        if not isinstance(self.content, NotificationType):
-            return found
-        needs = tuple(self.content.templates.values())
-        return found.model_copy(update={"category": self.content.category, "templates": needs})
+        return head_of(self.name, self.version, self.content)
+
+
+def head_of(name: str, version: int, content: NotificationType | Template | None) -> Head:
+    return Head(
+        name=name,
+        newest=version,
+        retired=content is None,
+        category=content.category if isinstance(content, NotificationType) else None,
+        templates=tuple(content.templates.values()) if isinstance(content, NotificationType) else (),
+    )
 
 
 def next_version(name: str, newest: int, content: Noun | None, saved_by: str, now: datetime) -> Version[Noun]:

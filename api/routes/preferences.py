@@ -1,16 +1,16 @@
 """One's own preferences. No permission is needed, and nobody else's can be named."""
 
-import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from api.audiences import rows_shown
 from api.auth import CurrentUser
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
+from api.etags import IfMatch, expected_version
 from api.preferences import Changing, pending
 from api.problems import Problem
 from api.wiring import ApiResources
@@ -24,9 +24,6 @@ from schemas.requests import CHANNELS, Channel, Slug
 from schemas.topics import Environment, Priority
 
 router = APIRouter(prefix="/api/v1/preferences", tags=["preferences"])
-
-_ETAG = re.compile(r'"(\d{1,9})"')
-IfMatch = Annotated[str | None, Header(max_length=100, description="The ETag of the preferences the change is made upon")]
 
 
 def effective(
@@ -67,16 +64,6 @@ async def _change(
     return await _shown(house, environment, person, response)
 
 
-def _expected(if_match: str | None) -> int | None:
-    """The version a change is made upon; `*` takes any. A weak or foreign tag matches nothing (RFC 9110 section 13.1.1)."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    found = _ETAG.fullmatch(if_match.strip())
-    if found is None:
-        raise Problem(412, "Changed meanwhile", "If-Match is none of our ETags; send the one of the last GET unchanged.")
-    return int(found[1])
-
-
 @router.get("", operation_id="getPreferences")
 async def get(user: CurrentUser, house: House, environment: InEnvironment, response: Response) -> dict[str, Any]:
     """What one has chosen, as PUT takes it back; `meta.effective` is the whole matrix as it works out."""
@@ -96,7 +83,7 @@ async def put(
     if if_match is None:
         detail = "Say with If-Match which version this replaces: the ETag of the last GET, or * for any."
         raise Problem(428, "Precondition required", detail)
-    return await _change(house, environment, user.id, response, body.change(), _expected(if_match))
+    return await _change(house, environment, user.id, response, body.change(), expected_version(if_match))
 
 
 @router.patch("", operation_id="changePreferences")
@@ -109,7 +96,7 @@ async def patch(
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
     """Single switches, mute, quiet hours or zone; everything else stays. If-Match is optional: nothing is overwritten."""
-    return await _change(house, environment, user.id, response, body.change(), _expected(if_match))
+    return await _change(house, environment, user.id, response, body.change(), expected_version(if_match))
 
 
 @router.get("/explain", operation_id="explainPreferences")
