@@ -77,9 +77,9 @@ class Shelf(Generic[Noun]):
         self._read_at[environment] = self._clock()
 
     async def head(self, environment: str, name: str, at_least: int = 1) -> Head | None:
-        """Asked of the store where the cache does not know the name, or not that version of it."""
+        """Asked of the store where the cache does not know the name, or not that version, or takes it for retired."""
         heads = await self.heads(environment)
-        if name not in heads or heads[name].newest < at_least:
+        if name not in heads or heads[name].newest < at_least or heads[name].retired:
             found = await self.store.head(environment, name)
             if found is not None:
                 self.note(environment, found)

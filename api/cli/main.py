@@ -8,6 +8,7 @@ from api.cli.keys import keys
 from api.cli.lag import lag
 from api.cli.setup import setup
 from api.cli.trace import trace
+from api.cli.types import types
 from api.cli.unknown import unknown
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.add_typer(dlq)
 app.add_typer(unknown)
 app.add_typer(holds)
 app.add_typer(keys)
+app.add_typer(types)
 
 
 def run() -> None:

@@ -66,9 +66,17 @@ async def test_an_address_is_set_by_backends_and_not_by_oneself(ana: httpx2.Asyn
         "email_verified": True,
         "name": "Zoe",
         "zone": None,
+        "locale": None,
     }
     cleared = await olga.patch(f"{PEOPLE}/zoe", json={"email": None})
-    assert cleared.json()["data"] == {"person": "zoe", "email": None, "email_verified": False, "name": "Zoe", "zone": None}
+    assert cleared.json()["data"] == {
+        "person": "zoe",
+        "email": None,
+        "email_verified": False,
+        "name": "Zoe",
+        "zone": None,
+        "locale": None,
+    }
     assert (await olga.patch(f"{PEOPLE}/zoe", json={"email": "no address"})).status_code == 422
     assert (await olga.patch(f"{PEOPLE}/zoe", json={})).status_code == 422
 
