@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,19 @@ class TooLong(Exception):
 
 def previewed(order: Order) -> Mapping[str, Any]:
     """`{"content": …}` or `{"part", "line", "reason"}`. Blocks; raises `TooLong`."""
+    said = in_a_process(("-m", "infrastructure.previewing_process"), order.model_dump_json().encode())
+    found: Mapping[str, Any] = json.loads(said)
+    return found
+
+
+def in_a_process(arguments: Sequence[str], said: bytes, wall_s: float = WALL_S) -> bytes:
+    """What another Python answers; in its environment there is no secret of ours to be found. Raises `TooLong`."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "infrastructure.previewing_process"],
-            input=order.model_dump_json().encode(),
-            capture_output=True,
-            timeout=WALL_S,
-            cwd=ROOT,
-            env={},  # no secret of ours is there to be found
-            check=False,
+        done = subprocess.run(  # noqa: S603 - our own module, and what comes from outside travels as its input
+            [sys.executable, *arguments], input=said, capture_output=True, timeout=wall_s, cwd=ROOT, env={}, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise TooLong from error
     if done.returncode != 0:
         raise TooLong
-    found: Mapping[str, Any] = json.loads(done.stdout)
-    return found
+    return done.stdout

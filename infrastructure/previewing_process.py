@@ -21,10 +21,15 @@ def _said(order: Order) -> dict[str, Any]:
     return {"content": {"title": content.title, "body": content.body, "html": content.html, "url": content.url}}
 
 
-def main() -> int:
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+def limit(cpu_s: int = CPU_S) -> None:
+    """From now on this process has so much and no more."""
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     with suppress(ValueError, OSError):  # macOS does not know this one
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def main() -> int:
+    limit()
     sys.stdout.write(json.dumps(_said(Order.model_validate_json(sys.stdin.buffer.read()))))
     return 0
 

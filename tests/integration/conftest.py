@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from infrastructure.auth.keyring import Keyring, key_hash
 from infrastructure.resources import Resources
-from schemas.api_keys import NewKey
+from schemas.api_keys import PERMISSIONS, NewKey
 from tests.tokens import bearer, token_of
 
 TokenOf = Callable[[str], Awaitable[dict[str, str]]]
@@ -76,7 +76,7 @@ def shell(api: str, bearer_of: TokenOf, resources: Resources, tmp_path: Path) ->
         token = (await bearer_of("ana"))["Authorization"].removeprefix("Bearer ")
         (tmp_path / ".local/token").write_text(token, encoding="utf-8")
         ring = Keyring(resources.stores.api_keys, key_hash(resources.settings))
-        wanted = NewKey(name="reader", producer="reader", permissions=("notifications:send", "notifications:broadcast"))
+        wanted = NewKey(name="reader", producer="reader", permissions=PERMISSIONS)
         key = (await ring.create(wanted, "dev", "olga", datetime.now(UTC))).presented
         child = await asyncio.create_subprocess_exec(
             "bash",

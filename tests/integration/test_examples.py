@@ -11,7 +11,7 @@ from infrastructure.local.processes import Child
 from tests.integration.conftest import Shell
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("audiences", "fallback", "priorities", "waiting")  # test_digests.py runs the one of its page
+PAGES = ("audiences", "fallback", "priorities", "types", "waiting")  # test_digests.py runs the one of its page
 EXAMPLES = [
     pytest.param(block, id=f"{page}-{number}")
     for page in PAGES
