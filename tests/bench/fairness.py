@@ -1,4 +1,4 @@
-"""What a hanging channel, a hot producer and a hot recipient cost everybody else: the same work beside them and alone.
+"""What a hanging or throttled channel, a hot producer and a hot recipient cost everybody else: their work beside and alone.
 
 `python -m tests.bench.fairness --rounds 3 --requests 400 --flood 2`. Alone and beside take turns in one run, figures are
 medians of the rounds, `ratio` is beside over alone: 1 is no cost at all. What is hot lies in Kafka before the others' first
@@ -28,6 +28,7 @@ ENVIRONMENT: topics.Environment = "dev"
 ROUNDS, REQUESTS, FLOOD = 3, 400, 2
 PEOPLE, WINDOW = 100, 200
 HOT_QUOTA = 100
+TROUBLES = {"a hanging channel": "hang", "a throttled channel": "throttle"}
 SETTINGS = {
     "RAW_PRODUCERS": "shop,hot",
     "PRODUCER_QUOTAS": json.dumps({"hot": HOT_QUOTA}),
@@ -86,8 +87,7 @@ async def fairness(
         await house.workers()
         crowd = Crowd(house, requests, flood)
         await _per_second(house, crowd.others)  # warm
-        beside = {
-            "a hanging channel": crowd.mails,
+        beside = dict.fromkeys(TROUBLES, crowd.mails) | {
             "a hot recipient": crowd.hot_recipient,
             "a hot producer": crowd.hot_producer,
         }
@@ -97,14 +97,14 @@ async def fairness(
 
 
 async def _side_by_side(what: str, house: House, crowd: Crowd, rounds: int, beside: Step) -> dict[str, object]:
-    """Whatever is beside was sent first, so the others begin behind it. A hanging channel is compared with a healthy one."""
+    """What is beside was sent first, so the others begin behind it. A channel in trouble is compared with a healthy one."""
     alone, together = list[float](), list[float]()
     for _ in range(rounds):
-        if "hanging" in what:
+        if what in TROUBLES:
             healthy = await beside()
             alone.append(await _per_second(house, crowd.others))
             await settled(house.running, ENVIRONMENT, healthy)
-            await crowd.behave("hang")
+            await crowd.behave(TROUBLES[what])
             waiting = await beside()
             together.append(await _per_second(house, crowd.others))
             await crowd.behave("ok")

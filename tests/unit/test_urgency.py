@@ -8,7 +8,6 @@ from typing import Any
 from infrastructure.dynamo.batches import Batches
 from infrastructure.kafka.consuming.budgets import Budgets
 from infrastructure.kafka.consuming.port import Partition
-from infrastructure.kafka.consuming.yielding import YieldingPlaces
 from infrastructure.urgency import ReservedPlaces, is_urgent, urgently
 
 
@@ -137,40 +136,6 @@ async def test_bulk_takes_all_its_places_while_the_others_are_idle_and_few_while
     busy.add("orders", 1)
     busy.add("orders.bulk", 50)
     await a_few_turns()
-    assert (idle.moving["orders.bulk"], busy.moving["orders.bulk"]) == (32, 2)
+    assert (idle.moving["orders.bulk"], busy.moving["orders.bulk"]) == (32, 1)
     await idle.grinds()
     await busy.grinds()
-
-
-async def test_bulk_goes_on_however_busy_the_others_are() -> None:
-    places = YieldingPlaces(8, 2, lambda: True)
-    done: list[int] = []
-
-    async def work(number: int) -> None:
-        async with places:
-            await asyncio.sleep(0)
-            done.append(number)
-
-    await asyncio.gather(*(work(number) for number in range(50)))
-    assert done == list(range(50))
-
-
-async def test_whoever_gives_up_waiting_takes_no_place_along() -> None:
-    places = YieldingPlaces(1, 1, lambda: False)
-    first = asyncio.Event()
-
-    async def work(until: asyncio.Event) -> None:
-        async with places:
-            await until.wait()
-
-    holding = asyncio.create_task(work(first))
-    await a_few_turns()
-    gone, next_one = (asyncio.create_task(work(first)) for _ in range(2))
-    await a_few_turns()
-    first.set()
-    holding_done = asyncio.create_task(a_few_turns())
-    gone.cancel()
-    await asyncio.gather(gone, return_exceptions=True)
-    await asyncio.wait_for(asyncio.gather(holding, next_one, holding_done), 5)
-    async with asyncio.timeout(5), places:
-        pass

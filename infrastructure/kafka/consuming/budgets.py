@@ -17,7 +17,6 @@ from schemas.topics import Priority, priority_of
 Member = TypeVar("Member", bound=Hashable)
 
 WAITING_PER_PLACE = 8
-BULK_KEEPS_ONE_IN = 16  # of its places while the others are busy: it goes on, and takes little from them
 DEPTH = 4  # so many budgets' worth of records may wait in one partition for their own kind; a drain has to get through them
 
 
@@ -27,9 +26,7 @@ class Budgets(Generic[Work]):
     def __init__(self, step: Callable[[Work], Awaitable[None]], concurrency: int) -> None:
         self._step = step
         urgent, normal = Lanes(self._urgent_step, concurrency), Lanes(step, concurrency)
-        places = YieldingPlaces(
-            concurrency, max(1, concurrency // BULK_KEEPS_ONE_IN), lambda: urgent.is_busy or normal.is_busy
-        )
+        places = YieldingPlaces(concurrency, lambda: urgent.is_busy or normal.is_busy)
         self._lanes: dict[Priority, Lanes[Work]] = {
             "urgent": urgent,
             "normal": normal,
