@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from infrastructure.ports import Content
-from infrastructure.sandbox import MAX_OUTPUT as MAX_OUTPUT
 from infrastructure.sandbox import WRONG, line_of, reason_of, rendered
 from schemas.requests import Channel, Message
 from schemas.templates import Part, Template

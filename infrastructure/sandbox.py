@@ -127,7 +127,7 @@ class _Bounded(ImmutableSandboxedEnvironment):
             raise TemplateError("'**' is for small numbers only")
         return _small(super().call_binop(context, operator, left, right))
 
-    def call(self, context: Any, called: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(self, context: Any, called: Any, *args: Any, **kwargs: Any) -> Any:  # pylint: disable=arguments-differ
         """Every call: methods, macros, `range`."""
         budget = _budget.get()
         budget.step()
@@ -144,7 +144,7 @@ class _Bounded(ImmutableSandboxedEnvironment):
 class _Counting(NodeTransformer):
     """Puts the charges where something is repeated or made."""
 
-    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - jinja2 names it so
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - jinja2 names it so  # pylint: disable=invalid-name
         if node.recursive:
             raise TemplateSyntaxError("a recursive loop may not end; write the levels out", node.lineno)
         static = sum(len(text.data) for text in _texts_in(node.body))
@@ -154,12 +154,12 @@ class _Counting(NodeTransformer):
         )
         return node
 
-    def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802
+    def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802  # pylint: disable=invalid-name
         self.generic_visit(node)
         node.nodes = [each if isinstance(each, nodes.TemplateData) else _charge(each) for each in node.nodes]
         return node
 
-    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:  # noqa: N802
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:  # noqa: N802  # pylint: disable=invalid-name
         self.generic_visit(node)
         return _charge(node) if node.ctx == "load" else node
 

@@ -58,7 +58,7 @@ async def _rows(environment: str, stores: "Stores") -> list[dict[str, Any]]:
         "template": [head_of(name, each.version, each) for name, each in folder.templates.items() if name != each.pinned],
     }
     saved = {"type": await stores.types.heads(environment), "template": await stores.templates.heads(environment)}
-    return [row for what in own for row in _of_one_noun(what, own[what], saved[what])]
+    return [row for what, mine in own.items() for row in _of_one_noun(what, mine, saved[what])]
 
 
 def _of_one_noun(what: str, own: "list[Head]", saved: "list[Head]") -> list[dict[str, Any]]:

@@ -118,7 +118,7 @@ async def versions(
 
 
 @router.post("/preview", operation_id="previewDraft")
-async def preview_draft(body: DraftIn, _user: MayWrite) -> dict[str, Any]:
+async def preview_draft(body: DraftIn, _user: MayWrite, _environment: InEnvironment) -> dict[str, Any]:
     """Texts that nobody has saved, as somebody with this locale would get them on this channel; or the error with its line.
 
     It is rendered in a process of its own, which is stopped after seconds.

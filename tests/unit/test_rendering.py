@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from infrastructure.rendering import MAX_OUTPUT, CannotRender, plain, render
+from infrastructure.rendering import CannotRender, plain, render
+from infrastructure.sandbox import MAX_OUTPUT
 from schemas.requests import Message
 from schemas.templates import Template
 
