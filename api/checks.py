@@ -1,5 +1,7 @@
 """What is wrong with a type or a template that somebody wants to save, with what the others are there."""
 
+import asyncio
+
 from api.wiring import ApiResources
 from infrastructure.checking import template_flaws, type_flaws, undeclared
 from schemas.events import FieldError
@@ -12,21 +14,21 @@ _MOST_TYPES = 100  # whose schemas a template is held against
 
 async def flaws_of_type(house: ApiResources, environment: Environment, kind: TypeTerms) -> tuple[FieldError, ...]:
     catalogue = await house.catalogue.knowing(environment, templates=kind.templates.values())
-    return type_flaws(kind, catalogue.template)
+    return await asyncio.to_thread(type_flaws, kind, catalogue.template)
 
 
 async def flaws_of_template(
     house: ApiResources, environment: Environment, name: str, terms: TemplateTerms
 ) -> tuple[FieldError, ...]:
     """Its own; and what it uses that the types which send it do not declare."""
-    if flaws := template_flaws(terms):
+    if flaws := await asyncio.to_thread(template_flaws, terms):
         return flaws
     found: list[FieldError] = []
     for needing in (await types_that_need(house, environment, name))[:_MOST_TYPES]:
         kind = await house.catalogue.type_now(environment, needing)
         if kind is not None and kind.template == name and kind.variables_schema is not None:
-            for pointer, detail in undeclared(terms, kind.variables_schema):
-                found.append(FieldError(pointer=pointer, detail=f"{detail} ({needing})"))
+            unknown = await asyncio.to_thread(lambda schema: list(undeclared(terms, schema)), kind.variables_schema)
+            found += [FieldError(pointer=pointer, detail=f"{detail} ({needing})") for pointer, detail in unknown]
     return tuple(found)
 
 

@@ -33,7 +33,7 @@ class DraftIn(PreviewIn):
 
 async def preview(order: Order) -> dict[str, Any]:
     """The rendered parts. Raises `Problem`: 422 with part and line, or for what takes too long; 503 when too many look."""
-    if flaws := template_flaws(order.template):
+    if flaws := await asyncio.to_thread(template_flaws, order.template):
         listed = [{"pointer": f"/template{flaw.pointer}", "detail": flaw.detail} for flaw in flaws]
         raise Problem(422, "Broken template", listed[0]["detail"], type="broken", errors=listed)
     try:

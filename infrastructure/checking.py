@@ -1,6 +1,7 @@
 """The one validator of types and templates: a folder's at start, the API's when they are saved, previews too."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import meta, nodes
@@ -13,12 +14,16 @@ from schemas.fallback import flaw_in
 from schemas.templates import Template, TemplateTerms
 from schemas.types import TypeTerms
 
+MAX_TEXTS = 160_000
+
 TemplateNamed = Callable[[str], Template]
 """Raises `UnknownName`."""
 
 
 def template_flaws(terms: TemplateTerms) -> tuple[FieldError, ...]:
-    """Every text that cannot be compiled, with its line."""
+    """Every text that cannot be compiled, with its line. Long ones take seconds: nothing for an event loop."""
+    if sum(len(source) for _, _, source in terms.sources()) > MAX_TEXTS:
+        return (FieldError(pointer="", detail=f"all texts together may have {MAX_TEXTS} characters"),)
     return tuple(
         FieldError(pointer=pointer, detail=flaw)
         for pointer, part, source in terms.sources()
@@ -53,10 +58,18 @@ def undeclared(terms: TemplateTerms, schema: Mapping[str, Any]) -> Iterator[tupl
     if known is None:
         return
     for pointer, _, source in terms.sources():
-        tree = parsed(source)
-        for name in sorted(meta.find_undeclared_variables(tree) - known - known_globals()):
-            line = next((each.lineno for each in tree.find_all(nodes.Name) if each.name == name), 1)
-            yield pointer, f"line {line}: {name} is not among the properties of the type's variables_schema"
+        for name, line in _names_in(source):
+            if name not in known:
+                yield pointer, f"line {line}: {name} is not among the properties of the type's variables_schema"
+
+
+@lru_cache(maxsize=1000)
+def _names_in(source: str) -> tuple[tuple[str, int], ...]:
+    """The variables a text asks for, each with the line where it first does."""
+    tree = parsed(source)
+    names = sorted(meta.find_undeclared_variables(tree) - known_globals())
+    lines = {name: min(each.lineno for each in tree.find_all(nodes.Name) if each.name == name) for name in names}
+    return tuple(lines.items())
 
 
 def _flaw_of(source: str, *, is_html: bool) -> str | None:

@@ -154,9 +154,13 @@ class LiveCatalogue:
     ) -> Catalogue:
         """A catalogue that knows these names, as far as there are such. A retired one is not there for something new."""
         catalogue = already or self.folder
-        also_types = await _found(self.types, environment, (name for name in types if name not in catalogue.types))
-        also = await _found(self.templates, environment, (name for name in templates if name not in catalogue.templates))
-        return catalogue.with_also(also_types, also)
+        asked = [name for name in types if name not in catalogue.types]
+        if asked:
+            catalogue = catalogue.with_types(*await _found(self.types, environment, asked))
+        wanted = [name for name in templates if name not in catalogue.templates]
+        if wanted:
+            catalogue = catalogue.with_templates(*await _found(self.templates, environment, wanted))
+        return catalogue
 
     async def template(self, environment: str, pinned: str) -> Template:
         """The very version a plan has pinned, retired or not. Raises `UnknownName`, or `Unavailable`."""
@@ -185,11 +189,12 @@ class LiveCatalogue:
         return frozenset(saved | {kind.category for kind in self.folder.types.values()})
 
 
-async def _found(shelf: Shelf[Noun], environment: str, names: Iterable[str]) -> dict[str, Noun]:
+async def _found(shelf: Shelf[Noun], environment: str, names: Iterable[str]) -> tuple[dict[str, Noun], Mapping[str, Head]]:
+    """What there is of these names, and all that was ever saved."""
     found: dict[str, Noun] = {}
     for name in names:
         with suppress(Retired):
             content = await shelf.find(environment, name)
             if content is not None:
                 found[name] = content
-    return found
+    return found, await shelf.heads(environment)

@@ -264,6 +264,8 @@ def _small(number: Any) -> Any:
 
 
 def reason_of(error: BaseException) -> str:
+    if isinstance(error, RecursionError | MemoryError | SyntaxError):
+        return "nested deeper than Python follows"
     said = getattr(error, "message", None) or str(error) or type(error).__name__
     return str(said).splitlines()[0]
 

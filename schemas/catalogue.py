@@ -2,7 +2,7 @@
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 from schemas.fallback import flaw_in
@@ -10,6 +10,7 @@ from schemas.requests import NotificationRequest
 from schemas.templates import Template
 from schemas.topics import Priority
 from schemas.types import PLAIN, NotificationType
+from schemas.versions import Head
 
 Versioned = TypeVar("Versioned", NotificationType, Template)
 _MOST_NAMED = 20
@@ -31,6 +32,9 @@ class Unresolved(ValueError):
 class Catalogue:
     types: Mapping[str, NotificationType]
     templates: Mapping[str, Template]
+    # what else was ever saved, for whoever misspelt a name; nothing is found by it
+    saved_types: Mapping[str, Head] = field(default_factory=dict)
+    saved_templates: Mapping[str, Head] = field(default_factory=dict)
 
     @classmethod
     def of(cls, types: Iterable[NotificationType], templates: Iterable[Template]) -> "Catalogue":
@@ -43,17 +47,18 @@ class Catalogue:
                 raise ValueError(f"type {kind.name}, {flaw[0]}: {flaw[1]}")
         return catalogue
 
-    def with_also(self, types: Mapping[str, NotificationType], templates: Mapping[str, Template]) -> "Catalogue":
-        """These names besides; what is here already stays."""
-        if not types and not templates:
-            return self
-        return replace(self, types=_over(self.types, types), templates=_over(self.templates, templates))
+    def with_types(self, types: Mapping[str, NotificationType], saved: Mapping[str, Head]) -> "Catalogue":
+        """These besides; what is here already stays."""
+        return replace(self, types=_over(self.types, types), saved_types=saved)
+
+    def with_templates(self, templates: Mapping[str, Template], saved: Mapping[str, Head]) -> "Catalogue":
+        return replace(self, templates=_over(self.templates, templates), saved_templates=saved)
 
     def type(self, name: str | None) -> NotificationType:
-        return PLAIN if name is None else _find(self.types, name, "type")
+        return PLAIN if name is None else _find(self.types, name, "type", self.saved_types)
 
     def template(self, name: str) -> Template:
-        return _find(self.templates, name, "template")
+        return _find(self.templates, name, "template", self.saved_templates)
 
     def resolve(self, request: NotificationRequest) -> tuple[NotificationType, str | None]:
         """The request's type, and its template's pinned version unless it says its own message; raises `Unresolved`."""
@@ -114,10 +119,13 @@ def _by_name(entries: Iterable[Versioned]) -> dict[str, Versioned]:
     return found
 
 
-def _find(entries: Mapping[str, Versioned], name: str, what: str) -> Versioned:
-    if name not in entries:
-        raise UnknownName(unknown(what, name, entries))
-    return entries[name]
+def _find(entries: Mapping[str, Versioned], name: str, what: str, saved: Mapping[str, Head]) -> Versioned:
+    if name in entries:
+        return entries[name]
+    head = saved.get(split_pin(name)[0])
+    if head is not None and head.retired:
+        raise UnknownName(f"the {what} {head.name} was retired; name another one, or save a new version of it")
+    raise UnknownName(unknown(what, name, [*entries, *(each.name for each in saved.values() if not each.retired)]))
 
 
 def unknown(what: str, name: str, there_are: Iterable[str]) -> str:

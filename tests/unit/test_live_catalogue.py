@@ -81,6 +81,15 @@ async def test_a_new_version_counts_after_the_refresh_interval_and_a_pinned_one_
     assert await house.pinned(template="welcome@1") == "welcome@1"
 
 
+async def test_whoever_misspells_a_name_is_told_which_there_are() -> None:
+    house = House()
+    await house.saves("Hello")
+    await house.saves("Hello", "gone")
+    await house.retires("gone")
+    with pytest.raises(Unresolved, match=r"no template is named welcom; there are: order, welcome$"):
+        await house.pinned(template="welcom")
+
+
 async def test_a_version_is_read_once_however_often_it_is_rendered() -> None:
     house = House()
     await house.saves("one")
@@ -104,7 +113,7 @@ async def test_a_retired_name_is_there_for_what_pinned_it_and_for_nothing_new() 
     await house.saves("one")
     await house.retires()
     for name in ("welcome", "welcome@1"):
-        with pytest.raises(Unresolved, match="no template is named"):
+        with pytest.raises(Unresolved, match="template welcome was retired"):
             await house.pinned(template=name)
     assert (await house.catalogue.template("dev", "welcome@1")).body == "one"
     with pytest.raises(UnknownName):

@@ -2,9 +2,12 @@
 
 import pytest
 
+from infrastructure.auth.user import user_of
 from schemas.locales import locale_or_none, looked_for, normal
+from schemas.recipients import Contact
 from schemas.requests import Channel
 from schemas.templates import LocalTexts, Template, Texts
+from tests.fakes.stores import FakeContacts
 
 WELCOME = Template(
     name="welcome",
@@ -48,6 +51,17 @@ def test_what_is_no_language_tag_is_refused(said: str) -> None:
 @pytest.mark.parametrize(("said", "known"), [("fr_CA", "fr-CA"), ("EN", "en"), ("?", None), (None, None), (7, None)])
 def test_a_login_may_write_it_in_its_own_way(said: object, known: str | None) -> None:
     assert locale_or_none(said) == known
+
+
+async def test_a_login_that_tells_its_language_is_remembered() -> None:
+    claims = {"sub": "zoe", "iss": "https://idp", "exp": 4_000_000_000, "locale": "fr_ca"}
+    user = user_of(claims, "sub")
+    contacts = FakeContacts()
+    await contacts.learn("dev", Contact(person=user.id, locale=user.locale or None))
+    known = await contacts.get("dev", "zoe")
+    assert known is not None
+    assert known.locale == "fr-CA"
+    assert user_of(claims | {"locale": ["fr"]}, "sub").locale == ""
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,8 @@ async def test_a_list_has_the_folders_names_and_the_saved_ones_page_by_page(olga
         ({"body": "x", "html": "{{ x | nosuchfilter }}"}, ["/html"], "nosuchfilter"),
         ({"body": "x", "locales": {"fr": {"body": "{{ x"}}}, ["/locales/fr/body"], "line 1"),
         ({"body": "x", "channels": {"slack": {"title": "{% endfor %}"}}}, ["/channels/slack/title"], "endfor"),
+        ({"body": "{% if a %}" * 3500, "html": "x" * 40_000}, ["/body"], "nested deeper"),
+        ({"body": "x", "locales": {tag: {"body": "x" * 40_000} for tag in ("fr", "de", "es", "it")}}, [""], "characters"),
         ({"body": "{{ a", "title": "{{ b"}, ["/title", "/body"], "line 1"),
         ({"body": "{% for x in y recursive %}{{ loop(y) }}{% endfor %}"}, ["/body"], "recursive"),
     ],
