@@ -130,6 +130,8 @@ async def test_a_store_that_is_out_is_not_an_unknown_name() -> None:
             await house.pinned(**fields)
     with pytest.raises(Unavailable):
         await house.catalogue.template("dev", "welcome@1")
+    with pytest.raises(Unavailable):
+        await house.catalogue.categories("dev")
 
 
 async def test_what_was_known_before_the_outage_goes_on() -> None:

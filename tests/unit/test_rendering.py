@@ -100,6 +100,7 @@ def doubled(once: str, first: str = "{% set a = 'xxxxxxxxxx' %}") -> str:
 # Each would take minutes or gigabytes, and none calls anything that a template may not call.
 HOGS = (
     "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% for a in many %}{% for b in many %}{% for c in many %}{% endfor %}{% endfor %}{% endfor %}",
     "{% for a in range(99999) %}" + "x" * 1000 + "{% endfor %}",
     "{% set b %}{% for a in range(9999) %}" + "x" * 10_000 + "{% endfor %}{% endset %}{{ b | length }}",
     "{% set b %}{% for a in range(9999) %}{{ big }}{% endfor %}{% endset %}{{ b | length }}",

@@ -228,6 +228,15 @@ async def test_variables_that_do_not_fit_are_refused_with_their_place(
     assert told(refused) == (422, [pointer])
 
 
+async def test_a_new_version_counts_at_once_where_it_was_saved(olga: httpx2.AsyncClient, ana: httpx2.AsyncClient) -> None:
+    """No time passes here, so no cache is refreshed."""
+    await saved(olga, f"{TEMPLATES}/welcome", {"body": "Hello"})
+    await saved(olga, f"{TYPES}/signup", {"template": "welcome"})
+    assert (await ana.post("/api/v1/notifications", json={"type": "signup", "to": "ana"})).status_code == 202
+    await saved(olga, f"{TYPES}/signup", SIGNUP, '"1"')
+    assert told(await ana.post("/api/v1/notifications", json={"type": "signup", "to": "ana"})) == (422, ["/variables/name"])
+
+
 async def test_a_request_is_taken_while_nobody_can_tell_what_its_type_is(house: House, ana: httpx2.AsyncClient) -> None:
     """Route will know; that the table is out is no reason to lose an event."""
     kafka = FakePublisher()
