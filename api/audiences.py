@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from infrastructure.resources import Stores
@@ -13,20 +15,20 @@ from schemas.plan import Notification, PlannedDelivery, audience_lines
 
 @dataclass(frozen=True)
 class Reached:
-    """The walks as they stand, and every row of the ledger counted by its state."""
+    """The walks as they stand, and every row of the ledger counted by its state, as of `counted_at`."""
 
     audience: Audience
     walks: tuple[Progress, ...]
     in_ledger: Counter[str]
+    counted_at: datetime
     is_cancelled: bool
 
     @property
     def is_walked(self) -> bool:
-        """To the end, and once it was cancelled also back."""
-        return all(walk.taken_back if self.is_cancelled else walk.done for walk in self.walks)
+        return _is_walked(self.walks, is_cancelled=self.is_cancelled)
 
     def counts(self, listed: int) -> Counter[str]:
-        """By state; PENDING is what was handed out and has no row yet. Exact once the audience is walked."""
+        """By state; PENDING is what was handed out and had no row yet. Exact once the audience is walked."""
         planned = listed + sum(walk.planned + walk.skipped for walk in self.walks)
         missing = max(0, planned - self.in_ledger.total())
         return +(self.in_ledger + Counter({"PENDING": missing}))
@@ -41,6 +43,7 @@ class Reached:
             "expanded": sum(walk.done for walk in self.walks),
             "of_shards": len(self.walks),
             "done": self.is_walked,
+            "counted_at": self.counted_at,
             "stopped": next((walk.stopped for walk in self.walks if walk.stopped), None),
         }
 
@@ -50,10 +53,20 @@ async def reached(stores: Stores, notification: Notification) -> Reached | None:
     audience, environment = notification.plan.audience, notification.environment
     if audience is None:
         return None
-    # the walks first: what they have counted by then can only have more rows afterwards
     walks = await stores.expansions.of(environment, notification.notification_id, audience.shards)
-    tally = await stores.deliveries.tally(environment, notification.notification_id, notification.plan.shards)
-    return Reached(audience, tuple(walks), Counter(tally.states), notification.cancelled_at is not None)
+    is_cancelled = notification.cancelled_at is not None
+    counted = await stores.tallies.of(
+        environment,
+        notification.notification_id,
+        notification.plan.shards,
+        phase=(is_cancelled, _is_walked(walks, is_cancelled=is_cancelled)),
+    )
+    return Reached(audience, tuple(walks), Counter(counted.tally.states), counted.at, is_cancelled)
+
+
+def _is_walked(walks: Iterable[Progress], *, is_cancelled: bool) -> bool:
+    """To the end, and once it was cancelled also back."""
+    return all(walk.taken_back if is_cancelled else walk.done for walk in walks)
 
 
 async def row_named(stores: Stores, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:

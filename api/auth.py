@@ -1,4 +1,5 @@
-"""Who is calling: a session cookie, a bearer token or an API key, for HTTP; the first two for WebSocket."""
+"""Who is calling: a session cookie, a bearer token or an API key, for HTTP; the first two for WebSocket. A service's
+bearer token, signed with a shared secret, is for sending over HTTP alone."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -17,7 +18,9 @@ from infrastructure.auth.api_keys import InvalidKey, KeyVerifier
 from infrastructure.auth.bearer import BearerVerifier, InvalidToken
 from infrastructure.auth.login import LoginClient
 from infrastructure.auth.renewal import LiveSessions
+from infrastructure.auth.service_tokens import ServiceTokens
 from infrastructure.auth.user import User
+from infrastructure.metrics import LEGACY_CALLS
 from schemas.topics import Environment
 
 log = structlog.get_logger()
@@ -38,6 +41,8 @@ class Doors(Limiting, Protocol):
     def bearer(self) -> BearerVerifier: ...
     @property
     def keys(self) -> KeyVerifier: ...
+    @property
+    def service_tokens(self) -> ServiceTokens: ...
 
 
 def doors_of(connection: HTTPConnection) -> Doors:
@@ -50,7 +55,12 @@ def cookies_of(connection: HTTPConnection) -> Cookies:
 
 
 # For the OpenAPI document only: reading and judging is done below, in one place for HTTP and WebSocket.
-_BEARER = HTTPBearer(scheme_name="bearer", auto_error=False, bearerFormat="JWT", description="An access token for this API")
+_BEARER = HTTPBearer(
+    scheme_name="bearer",
+    auto_error=False,
+    bearerFormat="JWT",
+    description="An access token for this API; for sending also a service's token, where the deployment takes those",
+)
 _COOKIE = APIKeyCookie(
     scheme_name="session", name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http"
 )
@@ -69,11 +79,25 @@ async def get_current_user(
     return user
 
 
+Caller = Annotated[User, Depends(get_current_user)]
+"""Whoever calls, services with a signed token among them: for routes that are about sending and what came of it."""
+
+
+async def owning_user(caller: Caller) -> User:
+    """Who calls, for everything else: a service's token stands for nobody who owns anything (403)."""
+    if caller.kind == "service":
+        raise Problem(403, "Forbidden", "A service's token is for sending notifications; use an API key or log in for this.")
+    return caller
+
+
+CurrentUser = Annotated[User, Depends(owning_user)]
+
+
 async def _identified(request: Request) -> User:
     if KEY_HEADER in request.headers:
         return await _key_user(request)
     if "authorization" in request.headers:
-        return await _bearer_user(request)
+        return _service(request) or await _bearer_user(request)
     if cookies_of(request).session(request) and request.method not in SAFE_METHODS:
         refuse_foreign_writes(request)
     user = await _session_user(request)
@@ -81,8 +105,6 @@ async def _identified(request: Request) -> User:
         raise unauthenticated()
     return user
 
-
-CurrentUser = Annotated[User, Depends(get_current_user)]
 
 ANONYMOUS = User(
     id="anonymous",
@@ -107,7 +129,7 @@ async def current_user_or_anonymous(
     """
     brings_one = KEY_HEADER in request.headers or "authorization" in request.headers or cookies_of(request).session(request)
     if brings_one or not doors_of(request).settings.legacy_anonymous:
-        return await get_current_user(request)
+        return await owning_user(await get_current_user(request))
     if "origin" in request.headers:
         refuse_foreign_writes(request)
     await admit(request, ANONYMOUS)
@@ -117,7 +139,7 @@ async def current_user_or_anonymous(
 def requires(permission: str) -> Callable[[User], Awaitable[User]]:
     """A dependency that gives the user, or 403 to one without this permission."""
 
-    async def permitted(user: CurrentUser) -> User:
+    async def permitted(user: Caller) -> User:
         if not user.may(permission):
             raise Problem(403, "Forbidden", f"This needs the permission {permission}.")
         return user
@@ -177,6 +199,20 @@ async def _bearer_user(connection: HTTPConnection) -> User:
         raise unauthenticated() from error
 
 
+def _service(request: Request) -> User | None:
+    """The service whose token this is; None for tokens of another kind, which the provider's keys judge alone."""
+    tokens = doors_of(request).service_tokens
+    try:
+        token = _token(request.headers.getlist("authorization"))
+        service = tokens.verify(token) if tokens.claims_to_be_one(token) else None
+    except InvalidToken as error:
+        log.info("auth.token_refused", reason=str(error))
+        raise unauthenticated() from error
+    if service is not None:
+        LEGACY_CALLS.labels("service_token").inc()
+    return service
+
+
 async def _key_user(request: Request) -> User:
     """A header that comes twice, or beside a token, is nobody's honest request (RFC 6750 section 2 says so of tokens)."""
     try:
@@ -194,9 +230,11 @@ def _only_key(request: Request) -> str:
 
 
 def refuse_foreign_environment(user: User, wanted: Environment) -> None:
-    """A key works in one environment, whatever a body or a query asks for."""
+    """A key or a service's token works in one environment, whatever a body or a query asks for."""
     if user.environment not in (None, wanted):
-        raise Problem(403, "Forbidden", f"This API key is for {user.environment}; {wanted} needs a key of its own.")
+        credential = "token" if user.kind == "service" else "API key"
+        told = f"This {credential} is for {user.environment}; {wanted} needs a key of its own."
+        raise Problem(403, "Forbidden", told)
 
 
 def _token(lines: list[str]) -> str:

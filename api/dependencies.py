@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
-from api.auth import CurrentUser, refuse_foreign_environment
+from api.auth import Caller, refuse_foreign_environment
 from api.problems import Problem
 from api.wiring import ApiResources
 from schemas.topics import Environment
@@ -18,9 +18,7 @@ def the_resources(request: Request) -> ApiResources:
 House = Annotated[ApiResources, Depends(the_resources)]
 
 
-def the_environment(
-    user: CurrentUser, house: House, environment: Annotated[Environment | None, Query()] = None
-) -> Environment:
+def the_environment(user: Caller, house: House, environment: Annotated[Environment | None, Query()] = None) -> Environment:
     """The environment a reader means: a key's own, else this deployment's default when none is named."""
     wanted = environment or user.environment or house.settings.default_environment
     refuse_foreign_environment(user, wanted)

@@ -143,7 +143,7 @@ ENVELOPE: Node = {
         "data": {"description": "What was asked for"},
         "error": {"type": "null"},
         "message": {"type": "string"},
-        "meta": {"type": "object"},
+        "meta": {"type": ["object", "null"]},
     },
 }
 ENVELOPED_PROBLEM: Node = {
@@ -155,7 +155,7 @@ ENVELOPED_PROBLEM: Node = {
         "data": {"type": "null"},
         "error": {"$ref": "#/components/schemas/Problem"},
         "message": {"type": "string"},
-        "meta": {"type": "object"},
+        "meta": {"type": "null"},
     },
 }
 

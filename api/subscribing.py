@@ -17,7 +17,7 @@ TopicNames = Annotated[tuple[Slug, ...], Field(min_length=1, max_length=MOST_TOP
 
 def refuse_others(user: User, person: str) -> None:
     """Somebody else's affairs need a permission; a program has none of its own."""
-    if (user.kind == "machine" or person != user.id) and not user.may(PEOPLE_WRITE):
+    if (user.kind != "person" or person != user.id) and not user.may(PEOPLE_WRITE):
         raise Problem(403, "Forbidden", f"That is somebody else's: it needs the permission {PEOPLE_WRITE}.")
 
 

@@ -10,6 +10,7 @@ from infrastructure.auth.credentials import open_credentials
 from infrastructure.auth.keyring import Keyring, key_hash
 from infrastructure.auth.login import LoginClient
 from infrastructure.auth.renewal import LiveSessions
+from infrastructure.auth.service_tokens import ServiceTokens
 from infrastructure.auth.user import User
 from infrastructure.kafka.connection import connection
 from infrastructure.kafka.lag_watch import LagWatch, open_lag_watch
@@ -28,6 +29,7 @@ class ApiResources(Resources):
     bearer: BearerVerifier
     keys: KeyVerifier
     keyring: Keyring
+    service_tokens: ServiceTokens
     limiter: RateLimiter
     seen: SeenRequests
     wakeups: Wakeups
@@ -60,6 +62,7 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
             bearer=credentials.bearer,
             keys=KeyVerifier(shared.stores.api_keys, key_hash(settings), settings.environments),
             keyring=Keyring(shared.stores.api_keys, key_hash(settings)),
+            service_tokens=ServiceTokens(settings),
             limiter=RateLimiter(shared.redis),
             seen=SeenRequests(shared.redis, settings.idempotency_ttl_seconds),
             wakeups=await stack.enter_async_context(open_wakeups(shared.redis)),

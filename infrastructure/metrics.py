@@ -34,7 +34,7 @@ BRIDGE_LOST = Counter(
     "Entries that were trimmed or deleted before the bridge could copy them: lost notifications",
     ["environment", "stream"],
 )
-LEGACY_CALLS = Counter("legacy_calls", "Calls of the legacy API by signature version", ["version"])
+LEGACY_CALLS = Counter("legacy_calls", "Calls with an older service's signature or token", ["version"])
 CONSUMER_LAG = Gauge("carillon_consumer_lag", "Records a group has still to read", ["group"])
 CONSUMER_LAG_SECONDS = Gauge("carillon_consumer_lag_seconds", "Age of the oldest record not yet committed", ["group"])
 WORKER_IN_FLIGHT = Gauge("carillon_worker_in_flight", "Records being worked on", ["group"])

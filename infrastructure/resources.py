@@ -21,6 +21,7 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.pointers import PointerStore
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
+from infrastructure.dynamo.tallies import Tallies
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.dynamo.versions import VersionStore, template_store, type_store
@@ -55,12 +56,14 @@ class Stores:
     pointers: PointerStore
     types: VersionStore[NotificationType]
     templates: VersionStore[Template]
+    tallies: Tallies
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
+        deliveries = DeliveryStore(dynamo)
         return cls(
             NotificationStore(dynamo),
-            DeliveryStore(dynamo),
+            deliveries,
             InboxStore(dynamo),
             TimerStore(dynamo),
             ScheduleStore(dynamo),
@@ -75,6 +78,7 @@ class Stores:
             PointerStore(dynamo),
             type_store(dynamo),
             template_store(dynamo),
+            Tallies(deliveries),
         )
 
 

@@ -24,6 +24,7 @@ from schemas.caps import Cap
 from schemas.outcomes import Policy
 from schemas.quiet_hours import ZoneName
 from schemas.requests import Channel
+from schemas.service_tokens import ServiceAlgorithm, Services, weakness_of
 from schemas.topics import Environment
 
 EXAMPLE_SECRET = "change-me"  # noqa: S105 - the value .env.example shows, refused below
@@ -37,6 +38,14 @@ def _split_commas(value: object) -> object:
 Item = TypeVar("Item")
 CommaSeparated = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split_commas)]
 """In an environment variable `a,b`; in a YAML file also a list."""
+
+
+def _port_of_link(value: object) -> object:
+    return value.rpartition(":")[2] if isinstance(value, str) else value
+
+
+LinkedPort = Annotated[int, BeforeValidator(_port_of_link), Field(ge=1, le=65535)]
+"""Kubernetes says REDIS_PORT=tcp://10.0.0.1:6379 to every pod beside a service named redis."""
 
 
 class Settings(BaseSettings):
@@ -77,6 +86,12 @@ class Settings(BaseSettings):
     hmac_window_s: int = Field(default=300, ge=1)
     legacy_anonymous: bool = False
     idempotency_ttl_seconds: int = Field(default=604_800, ge=60)
+    jwt_secret_key: SecretStr = SecretStr("")
+    jwt_secret_key_previous: SecretStr = SecretStr("")
+    jwt_algorithm: ServiceAlgorithm = "HS256"
+    jwt_services: Services = Field(default_factory=dict)
+    jwt_environment: Environment | None = None
+    jwt_lifetime_max_s: int = Field(default=86_400, ge=60, le=2_592_000)
 
     # Kafka
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
@@ -99,6 +114,10 @@ class Settings(BaseSettings):
 
     # Redis
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_host: str = "localhost"
+    redis_port: LinkedPort = 6379
+    redis_db: int = Field(default=0, ge=0)
+    redis_password: SecretStr = SecretStr("")
 
     # channels
     smtp_host: str = ""
@@ -184,9 +203,23 @@ class Settings(BaseSettings):
             )
         if "*" in self.cors_origins:
             raise ValueError("CORS_ORIGINS lists origins; '*' would hand every site the user's notifications")
+        self._refuse_weak_service_tokens()
         if self.deployment == "production":
             self._refuse_what_is_local()
         return self
+
+    def _refuse_weak_service_tokens(self) -> None:
+        others = (self.app_secret_key, self.app_secret_key_previous, self.auth0_client_secret, self.api_token)
+        known = {secret.get_secret_value() for secret in others}
+        for name in ("jwt_secret_key", "jwt_secret_key_previous"):
+            secret: SecretStr = getattr(self, name)
+            weakness = weakness_of(secret.get_secret_value(), self.jwt_algorithm, known)
+            if weakness is not None:
+                raise ValueError(f"{name.upper()} {weakness}")
+        if self.jwt_environment not in (None, *self.environments):
+            raise ValueError(
+                f"JWT_ENVIRONMENT={self.jwt_environment} is not among ENVIRONMENTS={','.join(self.environments)}"
+            )
 
     def _refuse_what_is_local(self) -> None:
         secret = self.app_secret_key.get_secret_value()

@@ -30,7 +30,10 @@ def from_publish(message: str) -> dict[str, Any]:
 
 
 def from_gateway(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The gateway's body, known by `notification_type`; fields we share with it keep their names."""
+    """The gateway's body, known by `notification_type`; fields we share with it keep their names.
+
+    A message of its queues is the same with the gateway's `notification_id`, which is its request id when it has no other.
+    """
     request = {name: value for name, value in body.items() if name not in _GATEWAY_FIELDS}
     for taken in ("to", "channels", "template"):
         if taken in request:
@@ -45,10 +48,12 @@ def from_gateway(body: Mapping[str, Any]) -> dict[str, Any]:
         request["template"] = _text(body, "template_code")
     if body.get("priority") is not None:
         request |= _gateway_priority(body["priority"])
+    if body.get("notification_id") is not None and request.get("request_id") is None:
+        request["request_id"] = _text(body, "notification_id")
     return request
 
 
-_GATEWAY_FIELDS = {"notification_type", "user_id", "template_code", "priority"}
+_GATEWAY_FIELDS = {"notification_type", "user_id", "template_code", "priority", "notification_id"}
 
 
 def _gateway_priority(priority: Any) -> dict[str, str]:

@@ -3,6 +3,7 @@
 Tests share them and keep apart by names of their own (people, request ids). A part that cannot start is an error.
 """
 
+import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
@@ -21,6 +22,7 @@ from infrastructure.resources import Resources, open_resources
 from infrastructure.settings import Settings
 from tests.engines import Engines
 from tests.product import answers_ready, product_variables, start_module, start_services
+from tests.service_token import SECRET, SERVICE
 
 # Shorter than in production, so that a test of a takeover or a retry need not wait for minutes.
 QUICK = {
@@ -32,6 +34,8 @@ QUICK = {
     "DRAIN_TIMEOUT_S": "10",
     "API_TOKEN": "a-token-for-tests",
     "RATE_LIMIT_PER_MINUTE": "100000",
+    "JWT_SECRET_KEY": SECRET,
+    "JWT_SERVICES": json.dumps({SERVICE: ["notifications:send"]}),
 }
 
 

@@ -70,7 +70,7 @@ async def send_test(
     body: WishedTest | None = None,
 ) -> dict[str, Any]:
     """Sends the caller a test notification. Needs no permission: it reaches nobody else."""
-    if user.kind == "machine":
+    if user.kind != "person":
         raise Problem(403, "Forbidden", "A program has no inbox; log in as a person.")
     channels = sorted({"in_app", *(body or WishedTest()).channels})
     if "email" in channels:

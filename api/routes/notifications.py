@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from api.audiences import rows_shown
-from api.auth import CurrentUser, requires
+from api.auth import Caller, requires
 from api.cancelling import Cancelling
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
@@ -113,7 +113,7 @@ async def cancel(
     notification_id: Annotated[str, _ID],
     request: Request,
     response: Response,
-    user: CurrentUser,
+    user: Caller,
     house: House,
     environment: InEnvironment,
 ) -> dict[str, Any]:
@@ -143,7 +143,7 @@ async def _cancelled(taken_back: Cancelling, request: Request, response: Respons
 
 @router.get("/{notification_id}", operation_id="getNotification")
 async def get(
-    notification_id: Annotated[str, _ID], user: CurrentUser, house: House, environment: InEnvironment
+    notification_id: Annotated[str, _ID], user: Caller, house: House, environment: InEnvironment
 ) -> dict[str, Any]:
     """What became of it: every planned delivery with its state and reason."""
     return ok(await _readable(house, user, environment, notification_id))
@@ -151,7 +151,7 @@ async def get(
 
 @router.get("/{notification_id}/timeline", operation_id="getTimeline")
 async def timeline(
-    notification_id: Annotated[str, _ID], user: CurrentUser, house: House, environment: InEnvironment
+    notification_id: Annotated[str, _ID], user: Caller, house: House, environment: InEnvironment
 ) -> dict[str, Any]:
     """Every step with its place in Kafka, its attempt, and what the provider answered."""
     found = await _readable(house, user, environment, notification_id)

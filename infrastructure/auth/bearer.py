@@ -67,7 +67,7 @@ class BearerVerifier:
 
 async def verified_claims(token: str, jwks: Jwks, types: Set[str | None]) -> dict[str, Any]:
     """The claims of a token signed with RS256 by a key of the provider; every check that needs no key comes first."""
-    header = _header(token)
+    header = read_header(token)
     if header.get("alg") != "RS256":
         raise InvalidToken("algorithm")
     if header.get("typ") not in types:
@@ -91,8 +91,7 @@ def check_registered(claims: Mapping[str, Any], *, issuer: str, audience: str, n
     """Issuer, audience and times (RFC 7519 section 4.1). An empty audience in the settings fits no token."""
     if claims.get("iss") != issuer:
         raise InvalidToken("issuer")
-    if not audience or audience not in _audiences(claims.get("aud")):
-        raise InvalidToken("audience")
+    check_audience(claims, audience)
     if moment(claims, "exp") <= now - LEEWAY_S:
         raise InvalidToken("expired")
     if moment(claims, "iat") > now + LEEWAY_S:
@@ -101,12 +100,18 @@ def check_registered(claims: Mapping[str, Any], *, issuer: str, audience: str, n
         raise InvalidToken("not valid yet")
 
 
+def check_audience(claims: Mapping[str, Any], audience: str) -> None:
+    if not audience or audience not in _audiences(claims.get("aud")):
+        raise InvalidToken("audience")
+
+
 def _audiences(aud: Any) -> list[str]:
     listed = [aud] if isinstance(aud, str) else aud
     return listed if isinstance(listed, list) and all(isinstance(each, str) for each in listed) else []
 
 
-def _header(token: str) -> dict[str, Any]:
+def read_header(token: str) -> dict[str, Any]:
+    """What a token says of itself; nobody has vouched for it yet."""
     if len(token) > MAX_TOKEN_LENGTH or not token.isascii() or token.count(".") != 2:
         raise InvalidToken("shape")
     try:

@@ -23,7 +23,7 @@ class User(Value):
     id: str
     sub: str
     issuer: str
-    kind: Literal["person", "machine"] = "person"
+    kind: Literal["person", "machine", "service"] = "person"
     permissions: frozenset[str] = frozenset()
     name: str = ""
     email: str = ""
@@ -31,7 +31,7 @@ class User(Value):
     zone: str = ""
     locale: str = ""
     expires_at: UtcDatetime
-    # what an API key adds: its producer name, the one environment it works in, and its own limit
+    # what an API key or a service token adds: its producer name, the one environment it works in, and its own limit
     producer: str = ""
     environment: Environment | None = None
     limit_per_minute: int | None = None

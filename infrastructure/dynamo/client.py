@@ -19,6 +19,7 @@ from aiodynamo.errors import (
     ValidationException,
 )
 from aiodynamo.http.aiohttp import AIOHTTP
+from aiodynamo.http.types import HttpImplementation, Request, Response
 from aiodynamo.models import DecorelatedJitterRetry
 from aiodynamo.utils import dy2py, py2dy
 from yarl import URL
@@ -84,18 +85,16 @@ def _update_expression(
 
 
 class Dynamo:
-    """One connection pool to DynamoDB, some places urgent work's own. Raises `Unavailable` without an answer in time."""
+    """DynamoDB's operations. Raises `Unavailable` without an answer in time."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._batches = Batches(self.call)
-        self._places = ReservedPlaces(_CALLS_AT_ONCE)
 
     async def call(self, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         STORE_CALLS.labels(action).inc()
         try:
-            async with self._places.one():
-                return await self._client.send_request(action=action, payload=payload)
+            return await self._client.send_request(action=action, payload=payload)
         except (ConditionalCheckFailed, TransactionCanceled, ValidationException):
             raise
         except TransactionConflict as error:
@@ -252,9 +251,22 @@ class Dynamo:
             raise ConditionFailed(decode(body.get("Item"))) from error
 
 
+def in_places(http: HttpImplementation, places: ReservedPlaces) -> HttpImplementation:
+    """Each attempt takes a place while it is on the wire, and none while the client waits to repeat a throttled one."""
+
+    async def send(request: Request) -> Response:
+        async with places.one():
+            return await http(request)
+
+    return send
+
+
 @asynccontextmanager
 async def open_dynamo(settings: Settings) -> AsyncIterator[Dynamo]:
-    """The client of one process; the endpoint is AWS's own unless AWS_ENDPOINT_URL_DYNAMODB names another."""
+    """The client of one process, with one pool of connections of which some are urgent work's own.
+
+    The endpoint is AWS's own unless AWS_ENDPOINT_URL_DYNAMODB names another.
+    """
     connector = aiohttp.TCPConnector(limit=_CALLS_AT_ONCE)
     timeout = aiohttp.ClientTimeout(total=_CALL_TIMEOUT_S, connect=1.0)
     endpoint = URL(settings.aws_endpoint_url_dynamodb) if settings.aws_endpoint_url_dynamodb else None
@@ -262,7 +274,7 @@ async def open_dynamo(settings: Settings) -> AsyncIterator[Dynamo]:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             yield Dynamo(
                 Client(
-                    AIOHTTP(session),
+                    in_places(AIOHTTP(session), ReservedPlaces(_CALLS_AT_ONCE)),
                     BotocoreCredentials(),
                     settings.aws_region,
                     endpoint=endpoint,

@@ -20,7 +20,7 @@ class Elsewhere:
 
     @property
     def redis(self) -> str | None:
-        return self._first("REDIS_URL")
+        return self._first("REDIS_URL", "REDIS_HOST")
 
     @property
     def dynamodb(self) -> str | None:

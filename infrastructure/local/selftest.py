@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from infrastructure.kafka.producer import open_publisher
 from infrastructure.local.processes import CannotStart
 from infrastructure.ports import Outgoing
+from infrastructure.redis.client import address_of
 from infrastructure.settings import Settings
 from schemas import topics
 
@@ -33,7 +34,7 @@ class SelfTest:
 
     async def run(self) -> dict[str, float]:
         """Milliseconds from handing in to the stored inbox item, per entrance; raises `CannotStart` when one fails."""
-        redis = Redis.from_url(self._settings.redis_url.get_secret_value())
+        redis = Redis.from_url(address_of(self._settings))
         async with redis, open_publisher(self._settings) as publisher:
 
             async def raw(mark: str) -> None:

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
+from urllib.parse import quote
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -29,7 +30,7 @@ def open_redis(settings: Settings) -> Redis:
     double (redis/redis-py#3554). A full pool waits instead of raising MaxConnectionsError.
     """
     pool = BlockingConnectionPool.from_url(
-        settings.redis_url.get_secret_value(),
+        address_of(settings),
         max_connections=MAX_CONNECTIONS,
         timeout=CONNECTION_WAIT_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
@@ -40,6 +41,18 @@ def open_redis(settings: Settings) -> Redis:
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     return Redis.from_pool(pool)
+
+
+def address_of(settings: Settings) -> str:
+    """REDIS_URL; where it is not said, what the older services said in parts."""
+    if "redis_url" in settings.model_fields_set or _IN_PARTS.isdisjoint(settings.model_fields_set):
+        return settings.redis_url.get_secret_value()
+    password = quote(settings.redis_password.get_secret_value(), safe="")
+    login = f":{password}@" if password else ""
+    return f"redis://{login}{settings.redis_host}:{settings.redis_port}/{settings.redis_db}"
+
+
+_IN_PARTS = {"redis_host", "redis_port", "redis_db", "redis_password"}
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from infrastructure.auth.credentials import open_credentials
 from infrastructure.auth.keyring import Keyring, key_hash
 from infrastructure.auth.login import LoginClient
 from infrastructure.auth.renewal import LiveSessions
+from infrastructure.auth.service_tokens import ServiceTokens
 from infrastructure.auth.user import User
 from infrastructure.local.identity.app import identity_app
 from infrastructure.local.identity.settings import IdentitySettings
@@ -45,6 +46,7 @@ class Resources:
     keys: KeyVerifier
     keyring: Keyring
     limiter: RateLimiter
+    service_tokens: ServiceTokens
 
 
 @dataclass
@@ -118,6 +120,7 @@ def a_world(tmp_path: Path, **tenant: Any) -> World:
         KeyVerifier(table, key_hash(settings), settings.environments),
         Keyring(table, key_hash(settings)),
         RateLimiter(redis),
+        ServiceTokens(settings),
     )
 
     async def learn(user: User) -> None:

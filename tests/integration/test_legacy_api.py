@@ -112,11 +112,13 @@ def signed(timestamp: str | None = None, token: str = TOKEN) -> dict[str, str]:
     return {"token": token, "x-timestamp": timestamp, "x-signature": mac}
 
 
-def signed_v2(method: str, target: str, message_id: str, timestamp: str | None = None) -> dict[str, str]:
+def signed_v2(
+    method: str, target: str, message_id: str, timestamp: str | None = None, body: str = "", token: str = TOKEN
+) -> dict[str, str]:
     timestamp = timestamp or str(int(time.time()))
-    text = f"{method}\n{target}\n{message_id}.{timestamp}."
-    mac = hmac.new(TOKEN.encode(), text.encode(), hashlib.sha256).hexdigest()
-    return {"token": TOKEN, "x-timestamp": timestamp, "x-signature": f"v2,{mac}", "webhook-id": message_id}
+    text = f"{method}\n{target}\n{message_id}.{timestamp}.{body}"
+    mac = hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return {"token": token, "x-timestamp": timestamp, "x-signature": f"v2,{mac}", "webhook-id": message_id}
 
 
 @contextlib.asynccontextmanager
@@ -224,6 +226,42 @@ async def test_v2_covers_the_query(house: House) -> None:
     swapped = await house.client.post("/publish/test?message=paid%20500", headers=headers)
     assert swapped.status_code == 401
     assert house.publisher.records == []
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("POST", "/publish/test?message=m", "another body"),
+        ("POST", "/publish/test?message=another", "body"),
+        ("POST", "/publish/dev?message=m", "body"),
+        ("DELETE", "/clear/test", "body"),
+    ],
+    ids=["body", "query", "path", "method and path"],
+)
+async def test_v2_lets_nothing_be_swapped_on_the_way(house: House, method: str, target: str, body: str) -> None:
+    headers = signed_v2("POST", "/publish/test?message=m", "msg-1", body="body")
+    assert (await house.client.request(method, target, headers=headers, content=body)).status_code == 401
+    assert house.publisher.records == []
+    as_signed = await house.client.post("/publish/test?message=m", headers=headers, content="body")
+    assert as_signed.status_code == 200
+
+
+async def test_a_replay_under_v2_creates_nothing_either(house: House) -> None:
+    target = "/publish/test?message=m"
+    headers = signed_v2("POST", target, "msg-1")
+    first, *others = [await house.client.post(target, headers=headers) for _ in range(5)]
+    assert [answer.json() for answer in others] == [first.json()] * 4
+    assert {answer.headers["Idempotent-Replayed"] for answer in others} == {"true"}
+    assert len(house.publisher.records) == 1
+
+
+async def test_downgrade_is_refused_per_token_and_not_for_the_one_that_replaces_it(valkey: str) -> None:
+    """Also while a token is being replaced: each moves to v2 by its own first call."""
+    async with a_house(settings_for(valkey, api_token="new", api_token_previous="old")) as house:
+        target = "/publish/test?message=m"
+        await house.client.post(target, headers=signed_v2("POST", target, "msg-1", token="old"))
+        answers = [await house.client.post(target, headers=signed(token=token)) for token in ("old", "new")]
+    assert [answer.status_code for answer in answers] == [401, 200]
 
 
 async def test_a_client_may_name_its_own_request(house: House) -> None:

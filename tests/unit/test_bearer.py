@@ -176,7 +176,7 @@ async def test_without_an_audience_in_the_settings_no_token_fits(issuer: FakeIss
 async def test_a_remembered_token_still_ends_at_its_time(issuer: FakeIssuer) -> None:
     now = [float(NOW)]
     verifier = BearerVerifier(Jwks(issuer.provider()), ISSUER, AUDIENCE, clock=lambda: now[0])
-    token = issuer.token(exp=NOW + 20)
+    token = issuer.token(exp=NOW + 20, iat=NOW)
     await verifier.verify(token)
     now[0] += 20 + LEEWAY_S + 1
     with pytest.raises(InvalidToken):

@@ -18,7 +18,7 @@ from schemas.legacy import (
     read_low_stock,
 )
 from schemas.pointers import field_errors
-from schemas.requests import CancelRequest, NotificationRequest
+from schemas.requests import CHANNELS, CancelRequest, NotificationRequest
 
 GATEWAY = {
     "notification_type": "email",
@@ -53,7 +53,23 @@ def test_the_gateways_body_is_understood() -> None:
     NotificationRequest.model_validate(from_gateway(GATEWAY))
 
 
-@pytest.mark.parametrize(("priority", "said"), [(0, None), (7, None), (8, "urgent"), (10, "urgent"), ("bulk", "bulk")])
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_a_notification_type_is_a_channel_of_ours_by_its_name(channel: str) -> None:
+    assert from_gateway({**GATEWAY, "notification_type": channel})["channels"] == [channel]
+
+
+def test_a_message_of_the_gateways_queues_is_its_body_under_the_gateways_id() -> None:
+    """As its README prints it; the id is another name of the request id, where there is no other."""
+    message = {**GATEWAY, "notification_id": "ntf_uuid", "metadata": {"source": "web"}}
+    assert from_any(message) == {**from_gateway(GATEWAY), "metadata": {"source": "web"}}
+    unnamed = {name: value for name, value in message.items() if name != "request_id"}
+    assert from_any(unnamed)["request_id"] == "ntf_uuid"
+    NotificationRequest.model_validate(from_any(message))
+
+
+@pytest.mark.parametrize(
+    ("priority", "said"), [(0, None), (1, None), (7, None), (8, "urgent"), (10, "urgent"), ("bulk", "bulk")]
+)
 def test_from_eight_of_ten_a_gateway_priority_is_urgent(priority: int | str, said: str | None) -> None:
     assert from_gateway({**GATEWAY, "priority": priority}).get("priority") == said
 
@@ -66,6 +82,7 @@ def test_from_eight_of_ten_a_gateway_priority_is_urgent(priority: int | str, sai
         ({"user_id": 7}, "/user_id"),
         ({"user_id": ""}, "/user_id"),
         ({"template_code": 7}, "/template_code"),
+        ({"notification_id": 7, "request_id": None}, "/notification_id"),
         ({"priority": True}, "/priority"),
         ({"priority": 11}, "/priority"),
         ({"priority": 1.5}, "/priority"),

@@ -35,7 +35,7 @@ def a_walk(shard: int, planned: int, skipped: int = 0, **fields: object) -> Prog
 
 
 def told(*walks: Progress, cancelled: bool = False, **in_ledger: int) -> dict[str, Any]:
-    return status_of(NOTIFICATION, (), (ANA,), Reached(NEWS, walks, Counter(in_ledger), cancelled))
+    return status_of(NOTIFICATION, (), (ANA,), Reached(NEWS, walks, Counter(in_ledger), NOON, cancelled))
 
 
 def test_what_was_handed_out_and_has_no_row_yet_is_pending() -> None:
