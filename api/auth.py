@@ -55,26 +55,26 @@ def cookies_of(connection: HTTPConnection) -> Cookies:
 
 
 # For the OpenAPI document only: reading and judging is done below, in one place for HTTP and WebSocket.
-_BEARER = HTTPBearer(
+BEARER = HTTPBearer(
     scheme_name="bearer",
     auto_error=False,
     bearerFormat="JWT",
     description="An access token for this API; for sending also a service's token, where the deployment takes those",
 )
-_COOKIE = APIKeyCookie(
+COOKIE = APIKeyCookie(
     scheme_name="session", name="__Host-carillon", auto_error=False, description="A session; `carillon` on loopback http"
 )
-_KEY = APIKeyHeader(scheme_name="apiKey", name=KEY_HEADER, auto_error=False, description="An API key of a backend: `crl_…`")
+KEY = APIKeyHeader(scheme_name="apiKey", name=KEY_HEADER, auto_error=False, description="An API key of a backend: `crl_…`")
 
 
 async def get_current_user(
     request: Request,
-    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
-    _cookie: Annotated[str | None, Security(_COOKIE)] = None,
-    _key: Annotated[str | None, Security(_KEY)] = None,
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)] = None,
+    _cookie: Annotated[str | None, Security(COOKIE)] = None,
+    _key: Annotated[str | None, Security(KEY)] = None,
 ) -> User:
     """Who calls this route; 401 if nobody we know, 403 if another site may be behind the request, 429 if too often."""
-    user = await _identified(request)
+    user = await identified(request)
     await admit(request, user)
     return user
 
@@ -93,7 +93,8 @@ async def owning_user(caller: Caller) -> User:
 CurrentUser = Annotated[User, Depends(owning_user)]
 
 
-async def _identified(request: Request) -> User:
+async def identified(request: Request) -> User:
+    """Who calls, without counting the call."""
     if KEY_HEADER in request.headers:
         return await _key_user(request)
     if "authorization" in request.headers:
@@ -119,9 +120,9 @@ ANONYMOUS = User(
 
 async def current_user_or_anonymous(
     request: Request,
-    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
-    _cookie: Annotated[str | None, Security(_COOKIE)] = None,
-    _key: Annotated[str | None, Security(_KEY)] = None,
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)] = None,
+    _cookie: Annotated[str | None, Security(COOKIE)] = None,
+    _key: Annotated[str | None, Security(KEY)] = None,
 ) -> User:
     """As `get_current_user`; but where LEGACY_ANONYMOUS says so, whoever brings no credential at all is let in.
 
@@ -159,8 +160,8 @@ async def user_of_socket(websocket: WebSocket) -> User | None:
     # A browser sends the cookie along for any page that asks (RFC 6455 section 10.2), and always names the page.
     # A token is brought by a program, which has no page, or by an app on a listed origin.
     settings = doors_of(websocket).settings
-    allowed = {_origin(settings.base_url), *(settings.cors_origins if has_token else ())}
-    if not _comes_from(websocket, allowed, or_says_nothing=has_token):
+    allowed = {origin_of(settings.base_url), *(settings.cors_origins if has_token else ())}
+    if not comes_from(websocket, allowed, or_says_nothing=has_token):
         raise WebSocketException(NOT_YOURS)
     try:
         user = await _bearer_user(websocket) if has_token else await _session_user(websocket)
@@ -174,8 +175,8 @@ async def user_of_socket(websocket: WebSocket) -> User | None:
 def refuse_foreign_writes(request: Request) -> None:
     """For writes that a cookie authorises: they come from our own pages, and are JSON or empty (ASVS 3.5.1)."""
     same_origin = request.headers.get("sec-fetch-site") == "same-origin"
-    own = {_origin(doors_of(request).settings.base_url)}
-    if not _comes_from(request, own, or_says_nothing=same_origin):
+    own = {origin_of(doors_of(request).settings.base_url)}
+    if not comes_from(request, own, or_says_nothing=same_origin):
         raise Problem(
             403, "Forbidden", "With a session, writes must come from this site; send Origin, or use a bearer token."
         )
@@ -251,7 +252,7 @@ async def _session_user(connection: HTTPConnection) -> User | None:
     return session.user if session else None
 
 
-def _comes_from(connection: HTTPConnection, allowed: set[str], *, or_says_nothing: bool) -> bool:
+def comes_from(connection: HTTPConnection, allowed: set[str], *, or_says_nothing: bool) -> bool:
     """Whether the page behind a request is one of ours. An origin is compared whole: scheme, host and port."""
     origins = connection.headers.getlist("origin")
     if not origins:
@@ -259,6 +260,6 @@ def _comes_from(connection: HTTPConnection, allowed: set[str], *, or_says_nothin
     return len(origins) == 1 and origins[0] in allowed
 
 
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()

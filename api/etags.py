@@ -1,21 +1,26 @@
-"""Changes that are made upon a version: what If-Match says (RFC 9110, section 13.1.1)."""
+"""Asking again costs nothing when nothing has changed: ETag and If-None-Match (RFC 9110 sections 8.8.3 and 13.1.2)."""
 
-import re
-from typing import Annotated
+import hashlib
+import json
+from typing import Annotated, Any
 
-from fastapi import Header
+from fastapi import Header, Response
+from fastapi.responses import JSONResponse
+from pydantic_core import to_jsonable_python
 
-from api.problems import Problem
+IfNoneMatch = Annotated[
+    str | None, Header(max_length=2000, description="The ETag of the last answer: 304 when it would be the same")
+]
+TAGGED = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie, X-API-Key"}
 
-_ETAG = re.compile(r'"(\d{1,9})"')
-IfMatch = Annotated[str | None, Header(max_length=100, description="The ETag of what the change is made upon")]
 
-
-def expected_version(if_match: str | None) -> int | None:
-    """The version a change is made upon; `*` takes any. A weak or foreign tag matches nothing."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    found = _ETAG.fullmatch(if_match.strip())
-    if found is None:
-        raise Problem(412, "Changed meanwhile", "If-Match is none of our ETags; send the one of the last GET unchanged.")
-    return int(found[1])
+def unless_the_same(body: dict[str, Any], if_none_match: str | None) -> Response:
+    """The answer with its ETag, or 304 without a body."""
+    content = to_jsonable_python(body)
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+    headers = {"ETag": f'"{digest}"', **TAGGED}
+    # the comparison is the weak one: a proxy that compressed the answer may have made it `W/"…"`
+    known = {each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")}
+    if known & {"*", headers["ETag"]}:
+        return Response(status_code=304, headers=headers)
+    return JSONResponse(content, headers=headers)

@@ -1,17 +1,15 @@
 """One live connection: woken by Redis, fed from the store, so nothing that was stored can be passed over in silence."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Literal
-
-from starlette.websockets import WebSocket
 
 from api.wiring import ApiResources
 from infrastructure.dynamo.inbox import CURSOR, cursor_of
-from infrastructure.redis.live import READ, RECALLED, inbox_channel
+from infrastructure.redis.live import ERASED, inbox_channel
 from infrastructure.redis.wakeups import CHANGED
-from schemas.base import Record, iso
-from schemas.live import ChangeFrame, GapFrame, InboxItem, NotificationFrame
+from schemas.base import iso
+from schemas.live import ITEM_CHANGES, ChangeFrame, GapFrame, InboxItem, NotificationFrame
 from schemas.topics import Environment
 
 SEND_S = 5.0
@@ -20,7 +18,8 @@ PAGE = 100
 CATCH_UP_MOST = 1000
 # A put may land up to ten seconds after the time in its cursor, and workers' clocks differ: look back this far each time.
 OVERLAP = timedelta(seconds=30)
-_CHANGES: dict[str, Literal["read", "recalled"]] = {READ: "read", RECALLED: "recalled"}
+
+Frame = NotificationFrame | ChangeFrame | GapFrame
 
 
 class TooSlow(Exception):
@@ -31,9 +30,15 @@ class LiveConnection:
     """Sends what is new to one reader. `with_cursor` readers also get gap and read frames; old clients only items."""
 
     def __init__(
-        self, websocket: WebSocket, resources: ApiResources, environment: Environment, person: str, *, with_cursor: bool
+        self,
+        send: Callable[[Frame], Awaitable[None]],
+        resources: ApiResources,
+        environment: Environment,
+        person: str,
+        *,
+        with_cursor: bool,
     ) -> None:
-        self._websocket = websocket
+        self._take = send
         self._resources = resources
         self._environment = environment
         self._person = person
@@ -94,20 +99,24 @@ class LiveConnection:
         self._sent = {item: cursor for item, cursor in self._sent.items() if cursor >= horizon}
 
     async def _send_change(self, message: str) -> None:
-        """What was read elsewhere or recalled; anything else only wakes."""
-        kind = _CHANGES.get(message.partition(":")[0] + ":")
+        """What was read, archived or deleted elsewhere, or recalled, or that all of it is gone; anything else only wakes."""
+        if message == ERASED:
+            await self._send_gap()
+            return
+        said, _, listed = message.partition(":")
+        kind = next((each for each in ITEM_CHANGES if each == said), None)
         if kind is not None:
-            ids = tuple(filter(None, message.partition(":")[2].split(",")))
+            ids = tuple(filter(None, listed.split(",")))
             unread = await self._resources.stores.inbox.unread(self._environment, self._person)
             await self._send(ChangeFrame(type=kind, ids=ids, unread=unread))
 
     async def _since(self, cursor: str, limit: int = PAGE) -> list[InboxItem]:
         return await self._resources.stores.inbox.since(self._environment, self._person, after=cursor, limit=limit)
 
-    async def _send(self, frame: Record) -> None:
+    async def _send(self, frame: Frame) -> None:
         try:
             async with asyncio.timeout(SEND_S):
-                await self._websocket.send_text(frame.model_dump_json())
+                await self._take(frame)
         except TimeoutError as error:
             raise TooSlow from error
 

@@ -1,5 +1,6 @@
 """The API's application: routes in, resources opened with it and closed after it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from api.problems import install_problems
 from api.routes import (
     auth,
     batch,
+    devices,
     docs,
     health,
     inbox,
@@ -28,12 +30,16 @@ from api.routes import (
     ops,
     ops_deliveries,
     ops_holds,
+    ops_house,
     ops_quarantine,
     pages,
     people,
+    people_data,
     preferences,
+    published,
     realtime,
     scheduled,
+    stream,
     templates,
     types,
     unsubscribe,
@@ -57,19 +63,24 @@ ROUTERS = tuple(
         notifications,
         preferences,
         people,
+        devices,
+        people_data,
         unsubscribe,
         keys,
         types,
         templates,
         live,
+        stream,
         ops,
         ops_deliveries,
         ops_holds,
+        ops_house,
         ops_quarantine,
         legacy,
         realtime,
         health,
         docs,
+        published,
         pages,
     )
 )
@@ -87,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(title="Carillon", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.leaving = asyncio.Event()  # set when the server is to stop: streams end instead of being waited for
     install_problems(app)
     describe(app)
     for router in ROUTERS:
@@ -103,7 +115,16 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Prefer", "X-Correlation-ID"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match",
+            "Last-Event-ID",
+            "Prefer",
+            "X-Correlation-ID",
+        ],
         expose_headers=[
             "ETag",
             "Location",

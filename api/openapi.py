@@ -13,10 +13,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.envelope import ok
+from api.openapi_data import NOUNS, answer_of
 from api.openapi_parts import (
     ALSO,
     BODIES,
-    CONFLICTS,
     DESCRIPTION,
     ENVELOPE,
     ENVELOPED_PROBLEM,
@@ -26,6 +26,8 @@ from api.openapi_parts import (
     LIMITED,
     PLAIN_PROBLEM,
     PROBLEMS,
+    REFUSALS,
+    REQUIRED_HEADERS,
     SUCCESSES,
     TAGS,
     schemas_of_bodies,
@@ -54,12 +56,15 @@ def document(app: FastAPI) -> Node:
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas |= {"Problem": PLAIN_PROBLEM, "ProblemEnvelope": ENVELOPED_PROBLEM, "Envelope": ENVELOPE} | schemas_of_bodies()
+    schemas |= (
+        {"Problem": PLAIN_PROBLEM, "ProblemEnvelope": ENVELOPED_PROBLEM, "Envelope": ENVELOPE} | schemas_of_bodies() | NOUNS
+    )
     components["headers"] = HEADERS
     for path, _, operation in operations(found):
         _give_a_title(operation)
         _join_legacy_headers(operation)
         _name_the_body(operation)
+        _require_headers(operation)
         _tell_answers(path, operation)
     used = {tag for _, _, operation in operations(found) for tag in operation["tags"]}
     found["tags"] = [tag for tag in TAGS if tag["name"] in used]
@@ -91,6 +96,13 @@ def _name_the_body(operation: Node) -> None:
         operation["requestBody"] = {"required": True, "content": {"application/json": BODIES[operation["operationId"]]}}
 
 
+def _require_headers(operation: Node) -> None:
+    """Those whose lack has a status of its own, so that the route looks for them itself."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] == REQUIRED_HEADERS.get(operation["operationId"]):
+            parameter["required"] = True
+
+
 def _tell_answers(path: str, operation: Node) -> None:
     answers: Node = operation["responses"]
     enveloped, limited = path.startswith(ENVELOPED), _is_limited(operation)
@@ -102,12 +114,12 @@ def _tell_answers(path: str, operation: Node) -> None:
         if limited:
             answer.setdefault("headers", {}).update(_references("headers", LIMITED))
         if enveloped and "application/json" in answer.get("content", {}):
-            answer["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/Envelope"}
+            answer["content"]["application/json"]["schema"] = answer_of(operation["operationId"])
             if (example := EXAMPLES.get(operation["operationId"])) is not None:
                 answer["content"]["application/json"]["example"] = ok(example)
     usual = next(iter(answers.values()))
     for status, description in ALSO.get(operation["operationId"], {}).items():
-        answers[status] = {**usual, "description": description}
+        answers[status] = {"description": description} if status == "304" else {**usual, "description": description}
     for status in _refusals(operation, limited=limited):
         answers.setdefault(status, _problem(status, enveloped=enveloped))
 
@@ -120,7 +132,7 @@ def _is_limited(operation: Node) -> bool:
 def _refusals(operation: Node, *, limited: bool) -> list[str]:
     """Which problems an operation may answer with, by what it asks for."""
     parameters = operation.get("parameters", [])
-    statuses = {"default"}
+    statuses: set[str] = set()
     if "security" in operation:
         statuses |= {"401", "503"}
     if limited:
@@ -131,7 +143,9 @@ def _refusals(operation: Node, *, limited: bool) -> list[str]:
         statuses |= {"422"}
     if any(each["in"] == "path" or each["name"] == "environment" for each in parameters):
         statuses |= {"404"}
-    return sorted(statuses | CONFLICTS.get(operation.get("operationId", ""), set()))
+    if any(each["name"] == "cursor" for each in parameters):
+        statuses |= {"400"}
+    return sorted(statuses | REFUSALS.get(operation.get("operationId", ""), set()))
 
 
 def _problem(status: str, *, enveloped: bool) -> Node:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from schemas.requests import MAX_BATCH, CancelRequest, NotificationRequest
+from schemas.published import request_models
+from schemas.requests import MAX_BATCH
 
 Node = dict[str, Any]
 
@@ -28,6 +29,7 @@ what was missed meanwhile.
 TAGS: list[Node] = [
     {"name": "notifications", "description": "Send, and see what became of it"},
     {"name": "inbox", "description": "One's own inbox"},
+    {"name": "live", "description": "What comes, as it comes"},
     {"name": "preferences", "description": "What reaches me, where and when"},
     {"name": "people", "description": "Where people can be reached, and the topics they belong to"},
     {"name": "login", "description": "Sessions for browsers"},
@@ -53,7 +55,6 @@ PROBLEMS = {
     "428": "Say with If-Match which version this replaces",
     "429": "Too many calls; come back after `Retry-After` seconds",
     "503": "A part this needs is out of reach; repeating is safe",
-    "default": "Any other refusal",
 }
 
 SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted: Kafka has it"}
@@ -61,6 +62,8 @@ SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted: Kafka has it"}
 # what an operation answers beside its usual success
 ALSO = {
     "send": {"200": "The outcome, when `Prefer: wait` asked for it and it was known in time"},
+    "getNotification": {"304": "As it was: nothing has changed since that ETag"},
+    "listInbox": {"304": "As it was: nothing has changed since that ETag"},
     "sendBatch": {"200": "Not all were accepted; see the items"},
     "rescheduleNotification": {"202": "Accepted: it will be carried out"},
     "cancelNotification": {"202": "Accepted: it will be carried out"},
@@ -69,14 +72,19 @@ ALSO = {
     "createOldPreference": {"202": "Accepted: it will be carried out"},
     "updateOldPreference": {"202": "Accepted: it will be carried out"},
     "deleteOldPreference": {"202": "Accepted: it will be carried out"},
+    "erasePerson": {"202": "Accepted: it will be carried out"},
     "readyz": {"503": "Not ready, and why"},
     "health": {"503": "Degraded, and why"},
 }
 
-# refusals for what was there before
-CONFLICTS = {
+# refusals of single operations: most are for what was there before
+REFUSALS = {
+    "loginCallback": {"400"},
     "send": {"409"},
+    "sendTest": {"409"},
+    "legacySendNotification": {"409"},
     "rotateKey": {"409"},
+    "addDevice": {"409"},
     "replayDeliveries": {"409"},
     "redriveDelivery": {"409"},
     "releaseHolds": {"409"},
@@ -96,6 +104,9 @@ CONFLICTS = {
     "saveTemplate": {"409", "412", "428"},
     "retireTemplate": {"409", "412"},
 }
+
+# by operation
+REQUIRED_HEADERS = {"replacePreferences": "if-match"}
 
 LIMITED = ("RateLimit-Policy", "RateLimit")
 HEADERS: Node = {
@@ -213,7 +224,17 @@ _BATCH = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _REQUE
 BODIES: dict[str, Node] = {
     "send": {"schema": {"anyOf": [_REQUEST, {"$ref": "#/components/schemas/CancelRequest"}]}, "examples": REQUESTS},
     "sendBatch": {
-        "schema": {"anyOf": [{"type": "object", "required": ["requests"], "properties": {"requests": _BATCH}}, _BATCH]},
+        "schema": {
+            "anyOf": [
+                {
+                    "type": "object",
+                    "required": ["requests"],
+                    "properties": {"requests": _BATCH},
+                    "additionalProperties": False,
+                },
+                _BATCH,
+            ]
+        },
         "examples": {
             "two": {"value": {"requests": [REQUESTS["plain"]["value"], REQUESTS["several"]["value"]]}},
         },
@@ -222,13 +243,5 @@ BODIES: dict[str, Node] = {
 
 
 def schemas_of_bodies() -> Node:
-    """The request as clients may write it: the short forms too, which the model turns into the long ones."""
-    found: Node = {}
-    for model in (NotificationRequest, CancelRequest):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        found |= schema.pop("$defs", {}) | {model.__name__: schema}
-    properties = found["NotificationRequest"]["properties"]
-    target = {"anyOf": [{"type": "string", "description": "A person"}, properties["to"]["items"]]}
-    properties["to"] = {"anyOf": [*target["anyOf"], {**properties["to"], "items": target}]}
-    properties["message"] = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/Message"}, {"type": "null"}]}
-    return found
+    """The request as clients may write it, as in docs/request.schema.json."""
+    return request_models("#/components/schemas/{model}")

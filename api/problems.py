@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.allowed import methods_at
 from api.envelope import failed
 from schemas.outcomes import Unavailable
 
@@ -71,7 +72,10 @@ def install_problems(app: FastAPI) -> None:
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
         title = HTTPStatus(error.status_code).phrase
         detail = "" if error.detail == title else str(error.detail)
-        return answer(request, Problem(error.status_code, title, detail, headers=error.headers))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = methods_at(request)
+        return answer(request, Problem(error.status_code, title, detail, headers=headers))
 
     @app.exception_handler(Exception)
     async def crashed(request: Request, error: Exception) -> JSONResponse:

@@ -164,7 +164,7 @@ class Repairs:
     async def _sent_on(self, row: Delivery, by: str, move: Move, said: str) -> Change | None:
         """Timer first, then the row that waits for it: the timer is the delivery."""
         notification = await self._stores.notifications.get(row.environment, row.notification_id)
-        line = line_of(notification, row.delivery_id, row.recipient) if notification else None
+        line = line_of(notification, row.delivery_id, row.recipient, row.known_devices) if notification else None
         if notification is None or line is None:
             return None
         timer = _timer(row, notification, line, datetime.now(UTC) + _SOON)

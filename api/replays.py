@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query
-from pydantic import Field
+from fastapi import Depends, Path
+from pydantic import ConfigDict, Field
 
 from api.auth import requires
-from api.cursors import place_after, write_cursor
+from api.cursors import Cursors
 from api.dependencies import House
 from api.envelope import ok
 from api.problems import Problem
@@ -20,7 +20,7 @@ from infrastructure.auth.user import User
 from infrastructure.dynamo.troubled import Already, Change, NotSo
 from infrastructure.kafka.sealing import SealingPublisher
 from infrastructure.resources import seal_keys
-from schemas.base import UtcDatetime, Value
+from schemas.base import WHOLE, Flag, UtcDatetime, Value
 from schemas.topics import Environment
 from schemas.troubled import Listed, Look
 
@@ -31,8 +31,12 @@ Operator = Annotated[User, Depends(requires("ops:write"))]
 NotificationId = Annotated[str, Path(pattern=r"^ntf_[a-z2-7]{26}$")]
 DeliveryId = Annotated[str, Path(pattern=r"^dlv_[a-z2-7]{26}$")]
 Name = Annotated[str, Field(max_length=100)]
-Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=500)]
+
+# the rule of `_expected` below, for whoever reads the schema
+_REAL_RUN: Any = {
+    "if": {"properties": {"dry_run": {"const": False}}, "required": ["dry_run"]},
+    "then": {"properties": {"expected": {"type": "integer"}}, "required": ["expected"]},
+}
 
 
 def the_repairs(house: House) -> Repairs:
@@ -45,13 +49,17 @@ TheRepairs = Annotated[Repairs, Depends(the_repairs)]
 class ManyIn(Value):
     """Which deliveries. The real run states what the dry run said: `expected` and `until`."""
 
+    model_config = ConfigDict(json_schema_extra=_REAL_RUN)
+
     channel: Name | None = None
     reason: Name | None = None
     since: UtcDatetime | None = None
     until: UtcDatetime | None = None
     notification_id: Annotated[str, Field(pattern=r"^ntf_[a-z2-7]{26}$")] | None = None
-    dry_run: bool = True
-    expected: int | None = Field(default=None, ge=0)
+    dry_run: Flag = True
+    expected: Annotated[int, Field(ge=0, le=MOST_OVER_HTTP), WHOLE] | None = Field(
+        default=None, description="At most 500 in one call: narrow it, or use the `carillon` command, which takes more."
+    )
     per_s: float = Field(default=50, gt=0, le=1000)
 
     def those(self, state: Listed) -> Wanted:
@@ -59,11 +67,11 @@ class ManyIn(Value):
 
 
 async def page_of(
-    house: ApiResources, environment: Environment, look: Look, limit: int, cursor: str | None
+    house: ApiResources, environment: Environment, look: Look, cursors: Cursors, limit: int, cursor: str | None
 ) -> dict[str, Any]:
     """One page of the ledger's rows that a look shows."""
-    page = await house.stores.trouble.page(environment, look, after=place_after(cursor), limit=limit)
-    return ok([shown_delivery(row) for row in page.rows], meta={"next_cursor": write_cursor(page.after)})
+    page = await house.stores.trouble.page(environment, look, after=cursors.place(cursor), limit=limit)
+    return ok([shown_delivery(row) for row in page.rows], meta={"next_cursor": cursors.write(page.after)})
 
 
 async def groups_of(house: ApiResources, environment: Environment, look: Look) -> dict[str, Any]:
@@ -95,9 +103,6 @@ def _expected(body: ManyIn) -> int:
     if body.expected is None:
         error = {"pointer": "/expected", "detail": "say how many, as the dry run counted them"}
         raise Problem(422, "Invalid request", "Say how many deliveries are expected.", errors=[error])
-    if body.expected > MOST_OVER_HTTP:
-        detail = f"At most {MOST_OVER_HTTP} in one call: narrow it, or use the `carillon` command, which takes more."
-        raise Problem(422, "Too many", detail, errors=[{"pointer": "/expected", "detail": detail}])
     return body.expected
 
 

@@ -1,5 +1,6 @@
 """Types and templates over the API: what there is, one of it, and the next version, written upon the one before."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,9 +9,9 @@ from typing import Any, Generic, Literal
 import structlog
 from fastapi import Response
 
-from api.cursors import bad_cursor, read_cursor, write_cursor
+from api.cursors import Cursors
 from api.envelope import ok
-from api.etags import expected_version
+from api.if_match import expected_version
 from api.problems import Problem
 from infrastructure.auth.user import User
 from infrastructure.live_catalogue import Shelf
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 Check = Callable[[Noun], Awaitable[tuple[FieldError, ...]]]
 """What is wrong with it, with what the others are there."""
 What = Literal["type", "template"]
+_NAME, _NUMBER = re.compile(r"[^\s#]{1,128}"), re.compile(r"[1-9][0-9]{0,8}")
 READERS = ("notifications:send", "types:write", "templates:write", "ops:read")
 
 
@@ -68,11 +70,9 @@ class Saving(Generic[Noun]):
         self._shelf: Shelf[Noun] = shelf
         self._folder: Mapping[str, Noun] = folder
 
-    async def page(self, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+    async def page(self, cursors: Cursors, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
         """Every name there is or was, in the order of names, and where the next page begins."""
-        after = read_cursor(cursor) or ""
-        if not isinstance(after, str) or len(after) > 200:
-            raise bad_cursor()
+        after = cursors.place(cursor, _NAME) or ""
         saved = await self._shelf.store.heads(self._environment, after=after, limit=limit)
         rows = {head.name: _row(head, "api") for head in saved}
         rows |= {
@@ -82,7 +82,7 @@ class Saving(Generic[Noun]):
         }
         names = sorted(rows)[:limit]
         more = len(rows) > limit or len(saved) == limit
-        return [rows[name] for name in names], write_cursor(names[-1]) if more and names else None
+        return [rows[name] for name in names], cursors.write(names[-1]) if more and names else None
 
     async def one(self, name: str, version: int | None) -> Shown[Noun]:
         """The newest, or a version as it was stored; 404 for what is not there, and for a newest one that was retired."""
@@ -100,11 +100,12 @@ class Saving(Generic[Noun]):
             raise self._unknown(f"{name}@{version}")
         return Shown(found_version.content, found_version.version, head.newest, "api", found_version)
 
-    async def versions(self, name: str, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+    async def versions(
+        self, name: str, cursors: Cursors, cursor: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
         """A name's versions, the newest first."""
-        before = read_cursor(cursor)
-        if before is not None and (not isinstance(before, int) or isinstance(before, bool) or not 0 < before < 10**9):
-            raise bad_cursor()
+        place = cursors.place(cursor, _NUMBER)
+        before = int(place) if place else None
         if name in self._folder:
             own = {each.version for each in self._folder.values() if each.name == name}
             return [{"version": each, "source": "folder", "retired": False} for each in sorted(own, reverse=True)], None
@@ -112,7 +113,7 @@ class Saving(Generic[Noun]):
         if not found and before is None:
             raise self._unknown(name)
         rows = [_version_row(each) for each in found]
-        return rows, write_cursor(found[-1].version) if len(found) == limit else None
+        return rows, cursors.write(str(found[-1].version)) if len(found) == limit else None
 
     async def save(self, name: str, content: Noun, if_match: str | None, user: User) -> Version[Noun]:
         """The next version. Raises `Problem`: 409, 412, 428 by what was seen, 422 by what is wrong with it."""

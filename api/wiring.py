@@ -16,6 +16,7 @@ from infrastructure.kafka.connection import connection
 from infrastructure.kafka.lag_watch import LagWatch, open_lag_watch
 from infrastructure.redis.rate_limit import RateLimiter
 from infrastructure.redis.seen import SeenRequests
+from infrastructure.redis.tickets import Tickets
 from infrastructure.redis.wakeups import Wakeups, open_wakeups
 from infrastructure.resources import Resources, open_resources
 from infrastructure.settings import Settings
@@ -33,6 +34,7 @@ class ApiResources(Resources):
     limiter: RateLimiter
     seen: SeenRequests
     wakeups: Wakeups
+    tickets: Tickets
     lag: LagWatch
 
     async def learn(self, user: User) -> None:
@@ -66,5 +68,6 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[ApiResources]:
             limiter=RateLimiter(shared.redis),
             seen=SeenRequests(shared.redis, settings.idempotency_ttl_seconds),
             wakeups=await stack.enter_async_context(open_wakeups(shared.redis)),
+            tickets=Tickets(shared.redis, settings.ticket_ttl_s),
             lag=await stack.enter_async_context(open_lag_watch(connection(settings))),
         )

@@ -103,6 +103,9 @@ class Canceller:
         if withdrawal == "superseded":  # it had ended before
             row = row_of(delivery, now, state="SKIPPED", version=WITHDRAWN, reason=SUPERSEDED)
             return row, answer_of(row)
+        if withdrawal == "deleted":  # it had come, and its reader did away with it
+            row = row_of(delivery, now, state="SENT", version=WITHDRAWN)
+            return row, answer_of(row).model_copy(update={"answer": "ended"})
         if withdrawal == "recalled":
             await self._announcer.recalled(delivery.environment, delivery.recipient, delivery.delivery_id)
         reason = "cancelled" if withdrawal == "stopped" else "recalled"

@@ -1,10 +1,12 @@
 """What people have chosen, as the steps ask for it: at planning, and again right before sending."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from infrastructure.dynamo.preferences import PreferenceStore
+from infrastructure.erasing import Marks
 from infrastructure.settings import Settings
 from schemas.deliveries import DeliveryRecord
 from schemas.plan import Notification, Plan, PlannedDelivery, about
@@ -34,8 +36,9 @@ class Links:
 class Choices:
     """Mandatory categories, bare addresses and people who chose nothing pass through untouched."""
 
-    def __init__(self, store: PreferenceStore, mandatory: Iterable[str], links: Links | None) -> None:
+    def __init__(self, store: PreferenceStore, mandatory: Iterable[str], links: Links | None, marks: Marks) -> None:
         self._store = store
+        self._marks = marks
         self._mandatory = frozenset(mandatory)
         self._links = links
 
@@ -61,6 +64,23 @@ class Choices:
     async def of(self, delivery: DeliveryRecord) -> Preferences:
         """Read consistently, in one batch with whatever else is read at this moment."""
         return NOTHING_CHOSEN if delivery.bare else await self._store.get(delivery.environment, delivery.recipient)
+
+    async def erased(self, delivery: DeliveryRecord) -> datetime | None:
+        """Before when whatever came for its person is not to go out, read in the same batch."""
+        return None if delivery.bare else await self._marks.erased_before(delivery.environment, delivery.recipient)
+
+    async def erased_person(self, environment: str, person: str) -> datetime | None:
+        return await self._marks.erased_before(environment, person)
+
+    def names(self, delivery: DeliveryRecord) -> tuple[str, ...]:
+        """The names a plan may know its person by: their own, or what stands for it once they are erased."""
+        return delivery.recipient, *self._marks.names(delivery.environment, delivery.recipient)
+
+    async def erased_people(self, environment: str, people: Iterable[str]) -> Mapping[str, datetime]:
+        """Of those who were erased, before when whatever came for them is not to go out."""
+        wanted = tuple(people)
+        marks = await asyncio.gather(*(self._marks.erased_before(environment, person) for person in wanted))
+        return {person: mark for person, mark in zip(wanted, marks, strict=True) if mark is not None}
 
     def passes(self, plan: Plan) -> bool:
         """Whether nothing may keep it back: what is urgent, also where its producer is over quota, and what is mandatory."""

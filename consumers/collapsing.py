@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from consumers.taking_out import TakingOut
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.notifications import NotificationStore
@@ -18,7 +19,7 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Received
 from infrastructure.redis.live import Announcer
 from schemas.collapse import SUPERSEDED, Pointer, collapse_id, pointer_to
-from schemas.deliveries import WITHDRAWN, Delivery, DeliveryRecord, row_of
+from schemas.deliveries import ENDED, WITHDRAWN, Delivery, DeliveryRecord, row_of
 from schemas.events import event_of
 from schemas.fallback import lines_for
 from schemas.plan import Notification, PlannedDelivery
@@ -35,6 +36,7 @@ class Collapsing:
         inbox: InboxStore,
         announcer: Announcer,
         reporter: Reporter,
+        taking_out: TakingOut,
     ) -> None:
         self._pointers = pointers
         self._notifications = notifications
@@ -42,6 +44,7 @@ class Collapsing:
         self._inbox = inbox
         self._announcer = announcer
         self._reporter = reporter
+        self._taking_out = taking_out
 
     async def replace_older(self, record: Received, newer: Notification, lines: Iterable[PlannedDelivery]) -> None:
         """For everybody who gets something of the newer one. Repeating it finds the same and changes nothing."""
@@ -65,25 +68,40 @@ class Collapsing:
         if older is None:
             return
         lines = lines_for(older, recipient)
-        rows = await asyncio.gather(*(self._supersede(record, older.record_of(line)) for line in lines))
+        rows = await asyncio.gather(*(self._supersede(record, older, line) for line in lines))
         ended = [row for row in rows if row is not None]
         await asyncio.gather(*(self._report(record, older, row) for row in ended))
         log.info("notification.superseded", older=older.notification_id, newer=newer.notification_id, deliveries=len(ended))
 
-    async def _supersede(self, record: Received, delivery: DeliveryRecord) -> Delivery | None:
+    async def _supersede(self, record: Received, older: Notification, line: PlannedDelivery) -> Delivery | None:
         """The row of a delivery that ended by this; None where it had ended, was read, or is just being attempted."""
-        now = datetime.now(UTC)
+        delivery, origin = older.record_of(line), str(record.position)
+        if line.digest is not None or await self._is_gathered(delivery):
+            taken_out = await self._taking_out.supersede(older, delivery, origin)
+            if taken_out is not None:
+                return taken_out
         if delivery.channel != "in_app":
-            return await self._deliveries.supersede(delivery, now, str(record.position))
-        shard = delivery.shard
-        row = await self._deliveries.get(delivery.environment, delivery.notification_id, delivery.delivery_id, shard)
-        if row is not None and row.state != "SENT" and row.reason != SUPERSEDED:
-            return None  # it never was in the inbox, and its row says why
+            return await self._deliveries.supersede(delivery, datetime.now(UTC), origin)
+        return await self._withdraw(delivery)
+
+    async def _is_gathered(self, delivery: DeliveryRecord) -> bool:
+        row = await self._row(delivery)
+        return row is not None and row.state == "DIGESTED"
+
+    async def _withdraw(self, delivery: DeliveryRecord) -> Delivery | None:
+        row, now = await self._row(delivery), datetime.now(UTC)
+        if row is not None and row.state in ENDED - {"SENT"} and row.reason != SUPERSEDED:
+            return None  # it is in no inbox and will be in none, and its row says why
         if not await self._inbox.supersede(delivery.environment, delivery.recipient, delivery.delivery_id, now):
             return None
         await self._announcer.recalled(delivery.environment, delivery.recipient, delivery.delivery_id)
         return row_of(delivery, now, state="SKIPPED", version=WITHDRAWN, reason=SUPERSEDED)
 
+    async def _row(self, delivery: DeliveryRecord) -> Delivery | None:
+        return await self._deliveries.get(
+            delivery.environment, delivery.notification_id, delivery.delivery_id, delivery.shard
+        )
+
     async def _report(self, record: Received, older: Notification, row: Delivery) -> None:
-        event = event_of(row, origin=record.position, unclaimed=row.channel == "in_app", **older.whose)
+        event = event_of(row, origin=record.position, unclaimed=row.version == WITHDRAWN, **older.whose)
         await self._reporter.status(event, correlation_id="", traceparent="")

@@ -18,6 +18,7 @@ from consumers.provider_line import LONGEST_WAIT_S, Limits, ProviderLine, soon
 from infrastructure.ports import Content, Provider, ReadsBack
 from schemas.deliveries import DeliveryRecord
 from schemas.outcomes import Ambiguous, CannotTell, Dead, Deferred, Found, NotFound, Outcome, Policy, ReadBack, Retry, Sent
+from schemas.providers import ProviderSeen
 from schemas.shaping import Pace
 
 log = structlog.get_logger()
@@ -46,6 +47,10 @@ class Dispatcher:
     @property
     def reads_back(self) -> bool:
         return any(isinstance(line.provider, ReadsBack) for line in self._lines)
+
+    def seen(self) -> tuple[ProviderSeen, ...]:
+        """How its providers look from here, for operators."""
+        return tuple(line.seen(self._clock()) for line in self._lines)
 
     def closed_for_s(self) -> float:
         """Seconds for which nothing can be sent; 0 again when it lasts so long that records had better rest in timers."""
@@ -149,7 +154,7 @@ def _summary(tried: Sequence[tuple[str, Outcome]]) -> Outcome:
     if any(isinstance(what, Ambiguous) for _, what in tried):
         return Ambiguous(trail)
     if isinstance(last, Dead):
-        return Dead(trail)
+        return Dead(trail, last.gone)
     wishes = [what.asked for _, what in tried if isinstance(what, Retry)]
     return Retry(trail, min((wish for wish in wishes if wish is not None), default=None) if all(wishes) else None)
 

@@ -34,7 +34,7 @@ class Following:
         """Afterwards the next step rests in its timers, if the row's line has one and has settled."""
         if not notification.plan.fallback:
             return
-        own = lines_for(notification, row.recipient)
+        own = lines_for(notification, row.recipient, carried.known_devices)
         line = next((each for each in own if each.delivery_id == row.delivery_id), None)
         upcoming = following(own, line) if line else ()
         if line is None or not upcoming:

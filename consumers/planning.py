@@ -10,12 +10,14 @@ from consumers.choices import Choices
 from consumers.clocks import Clocks
 from consumers.quotas import Quotas
 from infrastructure.dynamo.contacts import ContactStore
+from infrastructure.dynamo.devices import DeviceStore
 from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.variables import check_variables
 from schemas.audiences import audience_of
 from schemas.catalogue import Catalogue, UnknownName, Unresolved
 from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
 from schemas.digest_terms import Digest
+from schemas.erasures import without_erased
 from schemas.events import FieldError
 from schemas.outcomes import Policy
 from schemas.plan import Notification, Plan, PlannedDelivery, TooManyDeliveries, audience_lines, make_plan
@@ -46,6 +48,7 @@ class Planner:
         choices: Choices,
         quotas: Quotas,
         clocks: Clocks,
+        devices: DeviceStore,
     ) -> None:
         self._catalogue = catalogue
         self._contacts = contacts
@@ -54,6 +57,7 @@ class Planner:
         self._choices = choices
         self._quotas = quotas
         self._clocks = clocks
+        self._devices = devices
 
     async def plan(self, arrival: Arrival) -> Plan:
         """Raises `Refused` when the request names what is not there, or its variables are not what its type wants."""
@@ -66,17 +70,21 @@ class Planner:
         due_at = max(arrival.accepted_at, first_moment(request.send_at or arrival.accepted_at))
         cutoff = min(due_at, datetime.now(UTC))  # a raw producer's clock may be ahead
         audience = audience_of(request, kind, cutoff, shards, self._policies, digest)
-        contacts, chosen = await asyncio.gather(  # at once, so that one call reads both
-            self._known(environment, people, channels), self._choices.of_many(environment, people, category)
+        contacts, devices, chosen, erased = await asyncio.gather(  # at once, so that one call reads all of it
+            self._known(environment, people, channels),
+            self._devices_of(environment, people, channels),
+            self._choices.of_many(environment, people, category),
+            self._choices.erased_people(environment, people),
         )
-        recipients = recipients_of(request, contacts)
+        recipients = recipients_of(request, contacts, devices)
         try:
             plan = make_plan(
                 arrival.notification_id, request, kind, template, recipients, arrival.accepted_at, self._policies, audience
             )
         except TooManyDeliveries as error:
             raise Refused("too_many_deliveries", "/to", str(error)) from error
-        lines = self._choices.narrowed(request, plan, plan.lines, chosen, datetime.now(UTC))
+        lines = without_erased(plan.lines, erased, arrival.accepted_at)
+        lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))
         lines = gathered(plan, lines, plan.priority, digest, chosen, self._choices.mandatory)
         full = await self._capping.over(environment, plan, lines, kind.caps, arrival.notification_id, arrival.accepted_at)
         lines = over_cap(plan, lines, plan.priority, full, digest, self._choices.mandatory)
@@ -101,11 +109,13 @@ class Planner:
             return ()
         plan, request = notification.plan, notification.request
         channels = plan.channels_of(audience)
-        contacts, chosen = await asyncio.gather(
+        contacts, devices, chosen, erased = await asyncio.gather(
             self._known(environment, people, channels),
+            self._devices_of(environment, people, channels),
             self._choices.of_many(environment, people, plan.category),
+            self._choices.erased_people(environment, people),
         )
-        lines = audience_lines(notification, people, contacts)
+        lines = without_erased(audience_lines(notification, people, contacts, devices), erased, notification.accepted_at)
         lines = self._choices.narrowed(request, plan, lines, chosen, datetime.now(UTC))
         lines = gathered(plan, lines, audience.priority, audience.digest, chosen, self._choices.mandatory)
         full = await self._capping.over(
@@ -116,6 +126,15 @@ class Planner:
     async def _known(self, environment: str, people: Sequence[str], channels: Sequence[Channel]) -> dict[str, Contact]:
         """Their contacts, where a channel needs an address."""
         return await self._contacts.get_many(environment, people) if "email" in channels else {}
+
+    async def _devices_of(
+        self, environment: str, people: Sequence[str], channels: Sequence[Channel]
+    ) -> dict[str, tuple[str, ...]]:
+        """The ids of their devices, where pushes are among the channels."""
+        if "push" not in channels:
+            return {}
+        found = await self._devices.of_many(environment, people)
+        return {person: tuple(device.id for device in devices) for person, devices in found.items()}
 
 
 def _resolved(catalogue: Catalogue, request: NotificationRequest) -> tuple[NotificationType, str | None]:

@@ -12,6 +12,7 @@ from infrastructure.metrics import PROVIDER_CALLS, PROVIDER_OUT
 from infrastructure.ports import Provider
 from schemas.breaker import Breaker, BreakerRules
 from schemas.outcomes import Ambiguous, Dead, Deferred, Outcome, Retry, Sent
+from schemas.providers import ProviderSeen, ProviderState
 from schemas.shaping import Pace
 
 log = structlog.get_logger()
@@ -45,6 +46,19 @@ class ProviderLine:
 
     def is_out(self, now_s: float) -> bool:
         return self._breaker.is_open(now_s)
+
+    def seen(self, now_s: float) -> ProviderSeen:
+        """For operators."""
+        until_s = self._breaker.open_until_s
+        state: ProviderState = "in" if until_s is None else "out" if self.is_out(now_s) else "probing"
+        return ProviderSeen(
+            provider=self.provider.name,
+            state=state,
+            failures=self._breaker.failures,
+            out_for_s=None if self.out_since_s is None else now_s - self.out_since_s,
+            tried_again_in_s=None if until_s is None else max(0.0, until_s - now_s),
+            resting=sum(rests_s > now_s for rests_s in self._rests.values()),
+        )
 
     def not_now(self, destination: str, now_s: float) -> Deferred | None:
         """Why it is not called at this moment, if so."""

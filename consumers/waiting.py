@@ -7,13 +7,19 @@ from consumers.holding import Holding
 from consumers.rescheduling import Rescheduler
 from consumers.schedules import Schedules
 from consumers.waits import Waits
+from infrastructure.erasing import Marks, Pseudonyms
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.resources import Resources
 
 
+def marks_of(resources: Resources) -> Marks:
+    return Marks(resources.stores.erasures, Pseudonyms.of(resources.settings))
+
+
 def choices_of(resources: Resources) -> Choices:
     settings = resources.settings
-    return Choices(resources.stores.preferences, settings.mandatory_categories, Links.of(settings))
+    links = Links.of(settings)
+    return Choices(resources.stores.preferences, settings.mandatory_categories, links, marks_of(resources))
 
 
 def clocks_of(resources: Resources) -> Clocks:

@@ -33,7 +33,7 @@ class Waking:
 
     async def _wake(self, row: Delivery) -> None:
         notification = await self._notifications.get(row.environment, row.notification_id)
-        line = line_of(notification, row.delivery_id, row.recipient) if notification else None
+        line = line_of(notification, row.delivery_id, row.recipient, row.known_devices) if notification else None
         if notification is None or line is None:
             return
         record = notification.record_of(line).model_copy(update={"turn": row.turn, "capped": row.capped})

@@ -1,6 +1,6 @@
 """Every worker by its name, and how it is wired: members of consumer groups, the bridge, the schedule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -9,6 +9,7 @@ from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
+from consumers.erasing import erase_of
 from consumers.following import Following
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
@@ -27,13 +28,15 @@ from consumers.leases import Leases
 from consumers.lines import Lines
 from consumers.planning import Planner
 from consumers.provider_line import Limits
+from consumers.provider_news import ProviderNews
 from consumers.quotas import QuotaRules, Quotas
+from consumers.reachability import Reachability
 from consumers.schedule import Schedule
 from consumers.schedules import Schedules
 from consumers.sealed import Sealed
 from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
-from consumers.waiting import capping_of, choices_of, clocks_of, rescheduler_of, waits_of
+from consumers.waiting import capping_of, choices_of, clocks_of, marks_of, rescheduler_of, waits_of
 from consumers.waking import Waking
 from infrastructure.channels import Providers, open_providers
 from infrastructure.kafka.backlog import LagBacklog
@@ -44,6 +47,7 @@ from infrastructure.kafka.quarantine import QuarantinedGaps
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.kafka.sealing import SealingPublisher
 from infrastructure.ports import Handler, Provider
+from infrastructure.redis.provider_board import ProviderBoard
 from infrastructure.redis.rate_limit import RateLimiter
 from infrastructure.resources import Resources, seal_keys
 from infrastructure.settings import Settings
@@ -80,6 +84,7 @@ NAMES = (
     "persist",
     "preferences",
     "digest",
+    "erase",
     "schedule",
     "bridge",
 )
@@ -89,20 +94,29 @@ def workers_of(name: str, resources: Resources) -> list[Named]:
     """The workers a process runs for `name` (or `all`), one set per environment served."""
     resources = replace(resources, publisher=SealingPublisher(resources.publisher, seal_keys(resources.settings)[0]))
     names = NAMES if name == "all" else (name,)
-    providers = open_providers(resources.settings, resources.http)
+    providers = open_providers(resources.settings, resources.http, resources.push)
     return [
-        Named(topics.group(environment, each), _worker(each, environment, resources, providers))
+        named
         for environment in resources.settings.environments
         for each in names
+        for named in _with_news(each, environment, resources, providers)
     ]
 
 
-def _worker(name: str, environment: Environment, resources: Resources, providers: Providers) -> Worker:
+def _with_news(name: str, environment: Environment, resources: Resources, providers: Providers) -> Iterator[Named]:
+    """The worker; and where it calls providers, another that tells how they look from here."""
+    channel, group = name.removeprefix("deliver."), topics.group(environment, name)
+    dispatcher = _dispatcher(resources.settings, providers.get(channel, ()))
+    yield Named(group, _worker(name, environment, resources, dispatcher))
+    if dispatcher.seen():
+        yield Named(f"{group}.news", ProviderNews(ProviderBoard(resources.redis), environment, channel, dispatcher.seen))
+
+
+def _worker(name: str, environment: Environment, resources: Resources, dispatcher: Dispatcher) -> Worker:
     if name == "schedule":
         return Schedule(environment, resources.stores.timers, resources.publisher)
     if name == "bridge":
         return _bridge(environment, resources)
-    dispatcher = _dispatcher(resources.settings, providers.get(name.removeprefix("deliver."), ()))
     handler = _handler(name, resources, dispatcher)
     if name != "route":  # route reads what the world writes, the others only what our own workers wrote
         handler = Sealed(handler, seal_keys(resources.settings), resources.publisher)
@@ -143,10 +157,14 @@ def _bridge(environment: Environment, resources: Resources) -> Bridge:
 
 def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler:
     stores, reporter = resources.stores, Reporter(resources.publisher, name)
-    if name == "route":
-        return _route(resources, reporter)
-    if name == "expand":
-        return _expand(resources, reporter)
+    made: dict[str, Callable[[Resources, Reporter], Handler]] = {
+        "route": _route,
+        "expand": _expand,
+        "digest": _digest,
+        "erase": erase_of,
+    }
+    if name in made:
+        return made[name](resources, reporter)
     if name == "persist":
         return Persist(
             stores.notifications,
@@ -159,9 +177,9 @@ def _handler(name: str, resources: Resources, dispatcher: Dispatcher) -> Handler
         )
     if name == "preferences":
         waking = Waking(stores.notifications, stores.deliveries, stores.timers)
-        return ApplyPreferences(stores.preferences, resources.announcer, resources.publisher, stores.timers, waking)
-    if name == "digest":
-        return _digest(resources, reporter)
+        return ApplyPreferences(
+            stores.preferences, resources.announcer, resources.publisher, stores.timers, waking, marks_of(resources)
+        )
     return _deliver(name.removeprefix("deliver."), resources, reporter, dispatcher)
 
 
@@ -221,7 +239,16 @@ def _wording(resources: Resources) -> Wording:
 
 def _collapsing(resources: Resources, reporter: Reporter) -> Collapsing:
     stores = resources.stores
-    return Collapsing(stores.pointers, stores.notifications, stores.deliveries, stores.inbox, resources.announcer, reporter)
+    taking_out = TakingOut(stores.digests, stores.deliveries)
+    return Collapsing(
+        stores.pointers,
+        stores.notifications,
+        stores.deliveries,
+        stores.inbox,
+        resources.announcer,
+        reporter,
+        taking_out,
+    )
 
 
 def _planner(resources: Resources) -> Planner:
@@ -235,6 +262,7 @@ def _planner(resources: Resources) -> Planner:
         choices_of(resources),
         quotas,
         clocks_of(resources),
+        stores.devices,
     )
 
 
@@ -270,7 +298,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             resources.publisher,
             reporter,
             longest,
-            Lines(stores.contacts),
+            Lines(stores.contacts, stores.devices),
             choices_of(resources),
             waits_of(resources),
             following,
@@ -285,7 +313,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         resources.publisher,
         reporter,
         longest,
-        Lines(stores.contacts),
+        Lines(stores.contacts, stores.devices),
         choices_of(resources),
         waits_of(resources),
         following,
@@ -294,4 +322,5 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         stores.timers,
         RetrySchedule(waits, timedelta(seconds=settings.retry_after_max_s)),
         Leases(settings.delivery_lease),
+        Reachability(stores.devices, stores.contacts),
     )

@@ -14,6 +14,9 @@ IDEMPOTENCY_HITS = Counter("idempotency_hits", "Requests that were known already
 DELIVERIES = Counter("carillon_deliveries", "Deliveries settled or rescheduled", ["channel", "state"])
 PROVIDER_CALLS = Counter("carillon_provider_calls", "Calls of a provider by what came of them", ["provider", "outcome"])
 PROVIDER_OUT = Gauge("carillon_provider_out", "1 while a provider is left alone after failures in a row", ["provider"])
+ADDRESSES_GONE = Counter(
+    "carillon_addresses_gone", "Devices dropped and e-mail addresses marked bounced on a provider's word", ["channel"]
+)
 LATE_RESULTS = Counter(
     "carillon_late_results", "Outcomes that came after their claim was lost; kept in the history", ["channel"]
 )
@@ -23,6 +26,7 @@ MOVED_BACK = Counter(
     ["environment", "to"],
 )
 PREFERENCE_CHANGES = Counter("carillon_preference_changes", "Changes of preferences by their verdict", ["result"])
+ERASURES = Counter("carillon_erasures", "People erased, and erasures gone through once more", ["step"])
 DIGEST_EVENTS = Counter("carillon_digest_events", "Events that joined a digest, in time or late", ["when"])
 DIGESTS_CLOSED = Counter("carillon_digests_closed", "Windows closed, sent or empty", ["result"])
 GAPS = Counter("carillon_lost_records", "Records deleted by retention before their group could read them", ["group"])

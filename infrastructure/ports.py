@@ -97,6 +97,8 @@ class Content:
     html: str | None = None
     url: str | None = None
     unsubscribe_url: str | None = None
+    collapse: str | None = None  # on a device, what is shown under it already is replaced
+    until: datetime | None = None  # after that nobody needs it any more
 
 
 class Provider(Protocol):

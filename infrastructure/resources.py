@@ -8,13 +8,18 @@ import httpx2
 from redis.asyncio import Redis
 
 from infrastructure.catalogue import load_catalogue
+from infrastructure.channels.push_clients import PushClients, open_push_clients
 from infrastructure.dynamo.api_keys import ApiKeyStore
 from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.devices import DeviceStore
 from infrastructure.dynamo.digests import DigestStore
+from infrastructure.dynamo.erasures import ErasureStore
 from infrastructure.dynamo.expansions import ExpansionStore
+from infrastructure.dynamo.forgetting import Forgetting
+from infrastructure.dynamo.forgetting_digests import ForgettingDigests
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -23,6 +28,7 @@ from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.tallies import Tallies
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.dynamo.traces import Traces
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.dynamo.versions import VersionStore, template_store, type_store
 from infrastructure.kafka.entrance import Entrance
@@ -56,11 +62,16 @@ class Stores:
     pointers: PointerStore
     types: VersionStore[NotificationType]
     templates: VersionStore[Template]
+    devices: DeviceStore
     tallies: Tallies
+    erasures: ErasureStore
+    traces: Traces
+    forgetting: Forgetting
+    forgetting_digests: ForgettingDigests
 
     @classmethod
     def on(cls, dynamo: Dynamo, audience_shards: int = 16) -> "Stores":
-        deliveries = DeliveryStore(dynamo)
+        deliveries, digests = DeliveryStore(dynamo), DigestStore(dynamo)
         return cls(
             NotificationStore(dynamo),
             deliveries,
@@ -73,12 +84,17 @@ class Stores:
             TroubleStore(dynamo),
             QuarantineMarks(dynamo),
             ApiKeyStore(dynamo),
-            DigestStore(dynamo),
+            digests,
             ExpansionStore(dynamo),
             PointerStore(dynamo),
             type_store(dynamo),
             template_store(dynamo),
+            DeviceStore(dynamo),
             Tallies(deliveries),
+            ErasureStore(dynamo),
+            Traces(dynamo),
+            Forgetting(dynamo),
+            ForgettingDigests(dynamo, digests),
         )
 
 
@@ -94,6 +110,7 @@ class Resources:
     redis: Redis
     announcer: Announcer
     http: httpx2.AsyncClient
+    push: PushClients
 
 
 def seal_keys(settings: Settings) -> tuple[bytes, ...]:
@@ -112,6 +129,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         http = await stack.enter_async_context(
             httpx2.AsyncClient(timeout=settings.provider_timeout_s, follow_redirects=False)
         )
+        push = await stack.enter_async_context(open_push_clients(settings))
         dynamo = await stack.enter_async_context(open_dynamo(settings))
         publisher = await stack.enter_async_context(open_publisher(settings))
         stores = Stores.on(dynamo, settings.audience_shards)
@@ -125,4 +143,5 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             redis=redis,
             announcer=Announcer(redis),
             http=http,
+            push=push,
         )

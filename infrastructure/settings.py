@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     auth0_issuer: str = ""
     user_id_claim: str = "sub"
     session_ttl_s: int = Field(default=3600, ge=60)
+    ticket_ttl_s: int = Field(default=30, ge=1, le=300)
 
     # legacy doors
     api_token: SecretStr = SecretStr("")
@@ -135,6 +136,21 @@ class Settings(BaseSettings):
     slack_targets: dict[str, SecretStr] = Field(default_factory=dict)
     slack_bot_token: SecretStr = SecretStr("")
     slack_api_url: str = "https://slack.com/api"
+    vapid_private_key: SecretStr = SecretStr("")
+    vapid_subject: str = ""
+    web_push_hosts: CommaSeparated[str] = (
+        "fcm.googleapis.com",
+        "updates.push.services.mozilla.com",
+        "notify.windows.com",
+        "push.apple.com",
+    )
+    fcm_credentials_file: str = ""
+    fcm_api_url: str = "https://fcm.googleapis.com"
+    apns_key_file: str = ""
+    apns_key_id: str = ""
+    apns_team_id: str = ""
+    apns_topic: str = ""
+    apns_url: str = "https://api.push.apple.com"
 
     # delivery
     provider_timeout_s: float = Field(default=10.0, gt=0)
@@ -165,6 +181,9 @@ class Settings(BaseSettings):
     closed_topics: CommaSeparated[str] = ()
     audience_shards: int = Field(default=16, ge=1, le=256)
     bulk_backlog_max_s: float = Field(default=10.0, gt=0)
+
+    # people
+    erasure_sweeps_s: CommaSeparated[float] = (60, 3600, 86_400, 691_200)
 
     # workers
     worker_concurrency: int = Field(default=64, ge=1)
@@ -201,6 +220,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "PROVIDER_TIMEOUT_S must be at most a third of DELIVERY_LEASE_S, or two workers may send at once"
             )
+        if self.vapid_private_key.get_secret_value() and not self.vapid_subject.startswith(("mailto:", "https://")):
+            raise ValueError(
+                "VAPID_SUBJECT is how a push service reaches you, as mailto:ops@example.com or an https address"
+            )
+        if self.apns_key_file and not (self.apns_key_id and self.apns_team_id and self.apns_topic):
+            raise ValueError("APNS_KEY_FILE needs APNS_KEY_ID, APNS_TEAM_ID and APNS_TOPIC beside it")
         if "*" in self.cors_origins:
             raise ValueError("CORS_ORIGINS lists origins; '*' would hand every site the user's notifications")
         self._refuse_weak_service_tokens()
@@ -237,6 +262,11 @@ class Settings(BaseSettings):
     def issuer(self) -> str:
         """The token issuer exactly as Auth0 writes it, trailing slash included."""
         return self.auth0_issuer or f"https://{self.auth0_domain}/"
+
+    @property
+    def local_sandbox(self) -> str:
+        """The one origin on loopback that pushes may go to: the provider sandbox of a local deployment."""
+        return self.sandbox_url if self.deployment == "local" else ""
 
     @property
     def delivery_lease(self) -> timedelta:

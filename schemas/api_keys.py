@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
-from schemas.base import Record, UtcDatetime, Value
+from schemas.base import WHOLE, Record, UtcDatetime, Value
 from schemas.durations import Duration
 from schemas.topics import ENVIRONMENTS, Environment
 
@@ -82,7 +82,7 @@ class NewKey(Value):
         default=None, description="The only one it works in; the default one if not said"
     )
     permissions: tuple[Permission, ...] = Field(default=("notifications:send",), max_length=len(PERMISSIONS))
-    limit_per_minute: int = Field(default=DEFAULT_LIMIT_PER_MINUTE, ge=1, le=1_000_000)
+    limit_per_minute: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] = DEFAULT_LIMIT_PER_MINUTE
     expires_at: UtcDatetime | None = None
 
 

@@ -39,7 +39,8 @@ class DeliveryRecord(Record):
     """What travels on a channel's Kafka topic: ids only, the content stays in the notification's row.
 
     `turn` counts how often the delivery has waited: a record acts only on the row whose turn it is. `shards` is the
-    plan's: with the recipient it says where the ledger row is. `endpoint` is said where the plan does not list it.
+    plan's: with the recipient it says where the ledger row is. `endpoint` is said where the plan does not list it, `devices`
+    where moreover further steps follow: those that its person had when the plan was made.
     """
 
     environment: Environment
@@ -48,6 +49,7 @@ class DeliveryRecord(Record):
     recipient: str
     channel: str
     endpoint: str = ""
+    devices: tuple[str, ...] = ()
     shards: int = 1
     priority: Priority = "normal"
     turn: int = 0
@@ -59,6 +61,10 @@ class DeliveryRecord(Record):
     @property
     def shard(self) -> int:
         return shard_of(self.recipient, self.shards)
+
+    @property
+    def known_devices(self) -> tuple[str, ...]:
+        return devices_known(self.channel, self.endpoint, self.devices)
 
 
 class Step(Record):
@@ -100,7 +106,7 @@ class Delivery(Record):
     """A row of the ledger. Its history lives in it: a step costs no write of its own.
 
     `attempt` counts from 0. `doubtful`: an attempt may have reached the provider without our hearing of it. `released`:
-    an operator said that nothing is to hold it any more.
+    an operator said that nothing is to hold it any more. `kept_shard`: where it stays although its recipient was erased.
     """
 
     environment: Environment
@@ -108,7 +114,10 @@ class Delivery(Record):
     delivery_id: str
     recipient: str
     channel: str
+    endpoint: str | None = None
+    devices: tuple[str, ...] | None = None
     shards: int = 1
+    kept_shard: int | None = None
     state: State
     attempt: int = 0
     turn: int = 0
@@ -129,7 +138,11 @@ class Delivery(Record):
 
     @property
     def shard(self) -> int:
-        return shard_of(self.recipient, self.shards)
+        return shard_of(self.recipient, self.shards) if self.kept_shard is None else self.kept_shard
+
+    @property
+    def known_devices(self) -> tuple[str, ...]:
+        return devices_known(self.channel, self.endpoint, self.devices)
 
     @property
     def held(self) -> bool:
@@ -161,7 +174,13 @@ def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
     ids = record.model_dump(
         include={"environment", "notification_id", "delivery_id", "recipient", "channel", "shards", "capped"}
     )
-    return Delivery.model_validate(ids | {"updated_at": now} | fields)
+    where = {"endpoint": record.endpoint or None, "devices": record.devices or None}
+    return Delivery.model_validate(ids | where | {"updated_at": now} | fields)
+
+
+def devices_known(channel: str, endpoint: str | None, devices: tuple[str, ...] | None) -> tuple[str, ...]:
+    """What a record or row knows of its person's devices: all that were planned for, else the one it is about."""
+    return devices or ((endpoint,) if channel == "push" and endpoint else ())
 
 
 def deadline(due_at: datetime, expires_at: datetime | None, longest: timedelta) -> datetime:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from schemas.base import Record, Value
+from schemas.base import WHOLE, Flag, Record, Value
 from schemas.durations import Duration
 
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=7)
@@ -31,9 +31,9 @@ class Digest(Value):
     window: Span | None = None
     mode: Mode | None = None
     max: Span | None = None
-    limit: Annotated[int, Field(ge=1, le=MOST_SHOWN)] | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST_SHOWN), WHOLE] | None = None
     template: TemplateName | None = None
-    by_choice: bool = False
+    by_choice: Flag = False
 
     @model_validator(mode="after")
     def _max_is_for_sliding(self) -> "Digest":

@@ -113,7 +113,7 @@ class Receipt(Record):
 
     producer: str
     request_id: str
-    notification_id: str | None
+    notification_id: str | None = None
     verdict: Verdict
     revision: int | None = None
     counts: dict[str, int] = Field(default_factory=dict)

@@ -45,16 +45,20 @@ def at_once(lines: Iterable[PlannedDelivery]) -> tuple[PlannedDelivery, ...]:
     return tuple(line for line in to_make if line.step == first[line.recipient])
 
 
-def lines_for(notification: Notification, recipient: str) -> tuple[PlannedDelivery, ...]:
+def lines_for(
+    notification: Notification, recipient: str, devices: Sequence[str] | None = None
+) -> tuple[PlannedDelivery, ...]:
     """What is to be made for one recipient.
 
     For somebody of an audience every line, for what is skipped there stands in the ledger: its step comes, finds the row
-    settled, and starts the next.
+    settled, and starts the next. Pushes to them are among these where their `devices` are known.
     """
     plan = notification.plan
     if any(line.recipient == recipient for line in plan.lines):
         return tuple(line for line in plan.to_make if line.recipient == recipient)
-    return tuple(line.model_copy(update={"skipped": None}) for line in audience_lines(notification, (recipient,), {}))
+    known = None if devices is None else {recipient: devices}
+    lines = audience_lines(notification, (recipient,), {}, known)
+    return tuple(line.model_copy(update={"skipped": None}) for line in lines)
 
 
 def watched(own: Iterable[PlannedDelivery], line: PlannedDelivery) -> PlannedDelivery | None:

@@ -33,6 +33,11 @@ def window_id(series: str, opened_at: str) -> str:
     return "ntf_" + _digest(series, opened_at)
 
 
+def device_id(kind: str, token: str) -> str:
+    """Of a device, from what lets one send to it: it says nothing about whose it is."""
+    return "dev_" + _digest("device", kind, token)
+
+
 def new_request_id() -> str:
     """A time-ordered id (UUIDv7, RFC 9562 section 5.7) for callers who brought none."""
     return str(uuid_utils.uuid7())

@@ -1,6 +1,6 @@
 """Inbox items and the frames that announce them."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ class InboxItem(Record):
     seen_at: UtcDatetime | None = None
     read_at: UtcDatetime | None = None
     clicked_at: UtcDatetime | None = None
+    archived_at: UtcDatetime | None = None
 
 
 class NotificationFrame(Record):
@@ -49,10 +50,14 @@ class NotificationFrame(Record):
         )
 
 
-class ChangeFrame(Record):
-    """Read on one device, read on all; recalled by its sender, gone everywhere."""
+ItemChange = Literal["read", "archived", "unarchived", "deleted", "recalled"]
+ITEM_CHANGES: tuple[ItemChange, ...] = get_args(ItemChange)
 
-    type: Literal["read", "recalled"]
+
+class ChangeFrame(Record):
+    """Read, archived or deleted on one device, so on all; recalled by its sender, gone everywhere."""
+
+    type: ItemChange
     ids: tuple[str, ...]
     unread: int
 

@@ -34,9 +34,10 @@ class Ambiguous:
 
 @dataclass(frozen=True)
 class Dead:
-    """The provider will never take this one."""
+    """The provider will never take this one. `gone`: nor anything else for this address, which is nobody's any more."""
 
     reason: str
+    gone: bool = False
 
 
 @dataclass(frozen=True)

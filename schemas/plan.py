@@ -7,6 +7,7 @@ from typing import Any, Literal
 from schemas.audiences import Audience, ledger_shards
 from schemas.base import Record, UtcDatetime
 from schemas.deliveries import DeliveryRecord, deadline
+from schemas.devices import TOO_MANY_DEVICES, within
 from schemas.digest_terms import Terms
 from schemas.durations import Duration
 from schemas.events import FieldError
@@ -41,6 +42,7 @@ class PlannedDelivery(Record):
     due_at: UtcDatetime | None = None  # when it was asked for, on this person's clock
     capped: bool = False  # a cap was full: it has to ask again before it goes out
     step: int = 0  # 0: the first channels; n: the n-th step of the fallback
+    devices: tuple[str, ...] = ()  # of somebody of an audience, where steps follow: all that were planned for
     digest: Terms | None = None  # gathered into a window instead of being sent by itself
 
     @property
@@ -142,6 +144,7 @@ class Notification(Record):
             recipient=line.recipient,
             channel=line.channel,
             endpoint=line.endpoint if audience else "",
+            devices=line.devices,
             shards=self.plan.shards,
             priority=audience.priority if audience else self.plan.priority,
             bare=line.bare,
@@ -196,13 +199,16 @@ def make_plan(
 ) -> Plan:
     """Every delivery of a notification, or its skip with the reason; `policies` are the deployment's, per channel."""
     agreed: dict[Channel, Policy] = {**policies, **kind.policy}
-    lines = [
-        _line(notification, recipient, channel, request, agreed.get(channel, "at_least_once"), step)
-        for recipient in recipients
-        for step, channel in channels_for(recipient, request, kind)
-    ]
-    if len(lines) > MAX_PLANNED:
-        raise TooManyDeliveries(f"{len(lines)} deliveries planned; one request may have {MAX_PLANNED}")
+    turns = [(recipient, *turn) for recipient in recipients for turn in channels_for(recipient, request, kind)]
+    if len(turns) > MAX_PLANNED:
+        raise TooManyDeliveries(f"{len(turns)} deliveries planned; one request may have {MAX_PLANNED}")
+    lines: list[PlannedDelivery] = []
+    room = MAX_PLANNED - len(turns)
+    for recipient, step, channel in turns:
+        policy = agreed.get(channel, "at_least_once")
+        mine = _lines(notification, recipient, channel, request, policy, step, room)
+        room -= sum(line.skipped is None for line in mine[1:])
+        lines += mine
     expires_at, expires_after = request.expires_at, None
     if expires_at is None and kind.expires_after is not None:
         if request.send_at is not None and is_wall_clock(request.send_at):
@@ -224,52 +230,77 @@ def make_plan(
 
 
 def audience_lines(
-    notification: Notification, people: Iterable[str], contacts: Mapping[str, Contact]
+    notification: Notification,
+    people: Iterable[str],
+    contacts: Mapping[str, Contact],
+    devices: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[PlannedDelivery, ...]:
-    """What an audience's people get, or why not: the rule of `make_plan` for people whom the stored plan does not list."""
+    """What an audience's people get, or why not: the rule of `make_plan` for people whom the stored plan does not list.
+
+    Whoever does not know their devices gets no lines of pushes: which those are depends on them.
+    """
     audience = notification.plan.audience
     if audience is None:
         return ()
-    return tuple(
-        _line(
+    lines = (
+        line
+        for person in people
+        for step, channel in in_turn(audience.channels, notification.plan.fallback)
+        if channel != "push" or devices is not None
+        for line in _lines(
             notification.notification_id,
-            person_as_recipient(person, None, contacts.get(person)),
+            person_as_recipient(person, None, contacts.get(person), (devices or {}).get(person, ())),
             channel,
             notification.request,
             audience.policies.get(channel, "at_least_once"),
             step,
         )
-        for person in people
-        for step, channel in in_turn(audience.channels, notification.plan.fallback)
     )
+    if not devices or not notification.plan.fallback:
+        return tuple(lines)
+    return tuple(line.model_copy(update={"devices": tuple(devices.get(line.recipient, ()))}) for line in lines)
 
 
-def line_of(notification: Notification, delivery: str, recipient: str) -> PlannedDelivery | None:
+def line_of(
+    notification: Notification, delivery: str, recipient: str, devices: Sequence[str] = ()
+) -> PlannedDelivery | None:
     """A line by its delivery's id: of the stored plan, or made again for somebody of its audience; addresses left out."""
     listed = notification.line(delivery)
     if listed is not None or recipient in people_named(notification.request):
         return listed
-    again = audience_lines(notification, (recipient,), {})
+    again = audience_lines(notification, (recipient,), {}, {recipient: devices})
     return next((line for line in again if line.delivery_id == delivery), None)
 
 
-def _line(
-    notification: str, recipient: Recipient, channel: Channel, request: NotificationRequest, policy: Policy, step: int
-) -> PlannedDelivery:
-    skipped, endpoint = recipient.unreachable_on(channel), recipient.endpoint_on(channel)
+def _lines(
+    notification: str,
+    recipient: Recipient,
+    channel: Channel,
+    request: NotificationRequest,
+    policy: Policy,
+    step: int,
+    room: int = MAX_PLANNED,
+) -> list[PlannedDelivery]:
+    """One for each place they are to be reached at on that channel; beyond the first as many as there is room for."""
+    endpoints, is_cut = within(recipient.endpoints_on(channel), room)
+    skipped = recipient.unreachable_on(channel)
     if step == 0 and request.channels is not None and channel not in request.channels:
         skipped = "channel_not_asked_for"
-    return PlannedDelivery(
-        delivery_id=delivery_id(notification, recipient.key, channel, endpoint),
-        recipient=recipient.key,
-        channel=channel,
-        endpoint=endpoint,
-        address=recipient.address_on(channel),
-        policy=policy,
-        skipped=skipped,
-        step=step,
-        bare=recipient.person is None,
-    )
+
+    def line(endpoint: str, skipped: str | None) -> PlannedDelivery:
+        return PlannedDelivery(
+            delivery_id=delivery_id(notification, recipient.key, channel, endpoint),
+            recipient=recipient.key,
+            channel=channel,
+            endpoint=endpoint,
+            address=recipient.address_on(channel),
+            policy=policy,
+            skipped=skipped,
+            step=step,
+            bare=recipient.person is None,
+        )
+
+    return [line(each, skipped) for each in endpoints] + ([line("", skipped or TOO_MANY_DEVICES)] if is_cut else [])
 
 
 def about(request: NotificationRequest, plan: Plan, line: PlannedDelivery) -> About:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.base import UtcDatetime, Value
+from schemas.base import Flag, UtcDatetime, Value
 from schemas.digest_terms import ChoiceLevel, Every
 from schemas.preference_changes import MAX_CHOICES, Change, DigestSetting, Setting
 from schemas.preferences import Level
@@ -20,7 +20,7 @@ class SwitchIn(Value):
     level: Level
     name: Slug | Literal[""] = ""
     channel: ChannelOrAll = "*"
-    enabled: bool | None
+    enabled: Flag | None
 
     @model_validator(mode="after")
     def _is_about_something(self) -> "SwitchIn":
@@ -33,7 +33,7 @@ class SwitchIn(Value):
 
 
 class ChoiceIn(SwitchIn):
-    enabled: bool
+    enabled: Flag
 
 
 class DigestSwitchIn(Value):

@@ -38,7 +38,11 @@ def zone_or_none(said: object) -> str | None:
     return said if isinstance(said, str) and said in _zones() else None
 
 
-ZoneName = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), AfterValidator(_known)]
+ZoneName = Annotated[
+    str,
+    Field(max_length=64, examples=["Europe/Berlin"], json_schema_extra={"format": "iana-time-zone"}),
+    AfterValidator(_known),
+]
 WallTime = Annotated[
     time,
     AfterValidator(_whole_minutes),

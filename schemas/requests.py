@@ -33,8 +33,8 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
 RequestId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 CollapseKey = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Channel = Literal["in_app", "email", "slack"]
-CHANNELS: tuple[Channel, ...] = ("in_app", "email", "slack")
+Channel = Literal["in_app", "email", "slack", "push"]
+CHANNELS: tuple[Channel, ...] = ("in_app", "email", "slack", "push")
 
 
 class PersonTarget(Value):

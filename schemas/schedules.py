@@ -16,7 +16,7 @@ _YEARS = range(1970, 9999)
 
 
 def _date_and_time(value: Any) -> Any:
-    if isinstance(value, str) and len(value.strip()) <= len("2026-12-01"):
+    if isinstance(value, int | float) or (isinstance(value, str) and len(value.strip()) <= len("2026-12-01")):
         raise ValueError("a date and a time, as 2026-12-01T09:00 (each person's own clock) or 2026-12-01T09:00Z")
     return value
 
@@ -35,7 +35,7 @@ SendAt = Annotated[
     AfterValidator(_moment_or_wall),
     WithJsonSchema(
         {
-            "type": "string",
+            "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date-time-local"}],
             "examples": ["2026-12-01T09:00:00Z", "2026-12-01T09:00"],
             "description": "With an offset a moment; without one that time on each person's own clock.",
         }

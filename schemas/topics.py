@@ -50,6 +50,11 @@ def digests(environment: str) -> str:
     return f"notifications.{environment}.digests"
 
 
+def erasures(environment: str) -> str:
+    """Commands: who is to be forgotten. The names in them are encrypted."""
+    return f"notifications.{environment}.erasures"
+
+
 def receipts(environment: str) -> str:
     return f"notifications.{environment}.receipts"
 
@@ -81,14 +86,9 @@ def subscription(environment: str, worker: str) -> tuple[str, ...]:
     """The Kafka topics a worker's group reads."""
     if worker == "route":
         return tuple(requests(environment, priority) for priority in PRIORITIES)
-    if worker == "expand":
-        return (expand(environment),)
-    if worker == "persist":
-        return (status(environment),)
-    if worker == "preferences":
-        return (preferences(environment),)
-    if worker == "digest":
-        return (digests(environment),)
+    alone = {"expand": expand, "persist": status, "preferences": preferences, "digest": digests, "erase": erasures}
+    if worker in alone:
+        return (alone[worker](environment),)
     channel = worker.removeprefix("deliver.")
     return tuple(deliveries(environment, channel, priority) for priority in PRIORITIES)
 
@@ -106,6 +106,7 @@ def registry(environment: str, channels: tuple[str, ...]) -> tuple[KafkaTopic, .
         KafkaTopic(status(environment), "delivery id"),
         KafkaTopic(preferences(environment), "person"),
         KafkaTopic(digests(environment), "window id"),
+        KafkaTopic(erasures(environment), "a person's pseudonym"),
         KafkaTopic(receipts(environment), "request id"),
         # a refused record travels with its bytes and its reason, so it may be larger than it was
         KafkaTopic(quarantine(environment), "as it came", max_message_bytes=4 * 1_048_576),

@@ -33,6 +33,7 @@ QUICK = {
     "BRIDGE_IDLE_TAKEOVER_S": "1",
     "DRAIN_TIMEOUT_S": "10",
     "API_TOKEN": "a-token-for-tests",
+    "CORS_ORIGINS": "http://localhost:5173",  # the app of docs/sending.md
     "RATE_LIMIT_PER_MINUTE": "100000",
     "JWT_SECRET_KEY": SECRET,
     "JWT_SERVICES": json.dumps({SERVICE: ["notifications:send"]}),

@@ -11,6 +11,7 @@ from api.openapi import document
 from api.routes.old_preferences import preference_id
 from infrastructure.auth.keyring import Keyring
 from schemas.api_keys import PERMISSIONS, NewKey
+from schemas.ids import device_id
 from tests.eventually import eventually
 from tests.matrix import CALLERS
 from tests.product import an_app
@@ -20,6 +21,8 @@ TokenOf = Callable[[str], Awaitable[dict[str, str]]]
 
 SEND = "/api/v1/notifications"
 RESCHEDULE = f"PATCH {SEND}/{{notification_id}}"
+DELETE = f"DELETE {SEND}/{{notification_id}}"
+ERASE = "DELETE /api/v1/people/{person}"
 HELLO = {"to": "ana", "message": "Hello", "environment": "dev"}
 NEW_KEY = {"name": "matrix", "producer": "matrix", "environment": "dev"}
 
@@ -33,6 +36,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/v1/notifications/preferences/{preference}": {"enabled": True},
     "PATCH /api/v1/people/{person}": {"name": "Ana Moreau"},
     "POST /api/v1/people/{person}/subscriptions": {"topics": ["matrix"]},
+    "POST /api/v1/people/{person}/devices": {"kind": "fcm", "token": "matrix-token"},
     "POST /subscribe": {"user_id": "ana", "topics": ["matrix"]},
     "POST /send-notification": {"recipient_ids": ["ana"], "message": "Hello"},
     "POST /api/v1/keys": NEW_KEY,
@@ -69,6 +73,8 @@ class Doors:
             "topic": "matrix",
             "type_name": "order.shipped",
             "template_name": "order-shipped",
+            "group": "dev.nobody",
+            "device": device_id("fcm", "matrix-token"),
         }
 
     async def send_something(self) -> None:
@@ -108,13 +114,20 @@ class Doors:
         if "{key_id}" in path:  # its own key for each knock: some of these doors end it
             wanted = NewKey.model_validate(NEW_KEY)
             self._ids["key_id"] = (await self._ring.create(wanted, "dev", "matrix", datetime.now(UTC))).key.key_id
-        ids = self._ids | ({"notification_id": self._later} if name == RESCHEDULE else {})
+        ids = self._ids | (
+            {
+                RESCHEDULE: {"notification_id": self._later},
+                DELETE: {"notification_id": self._ids["item_id"]},
+                ERASE: {"person": "matrix-nobody"},  # Ana is still needed behind the next doors
+            }.get(name, {})
+        )
         in_query = {each["name"] for each in told.get("parameters", ()) if each["in"] == "query"}
         query = {"environment": "dev"} if "environment" in in_query else {}
         sent: dict[str, Any] = {"json": BODIES.get(name, {})} if "requestBody" in told else {}
         async with self._client(headers) as client:
-            answer = await client.request(method, path.format(**ids), params=query | QUERIES.get(name, {}), **sent)
-        return answer.status_code
+            asked = client.stream(method, path.format(**ids), params=query | QUERIES.get(name, {}), **sent)
+            async with asked as answer:  # a stream would have no end
+                return answer.status_code
 
 
 async def the_callers(token_of: TokenOf, ring: Keyring) -> dict[str, dict[str, str]]:

@@ -13,6 +13,7 @@ from api.main import create_app
 from infrastructure.local.addresses import Addresses, Elsewhere
 from infrastructure.local.ports import any_free_port
 from infrastructure.local.processes import Child, Processes
+from infrastructure.local.push_keys import push_variables
 from infrastructure.local.stack import Ports
 from infrastructure.local.wiring import RunPorts, local_variables
 from infrastructure.settings import Settings
@@ -32,10 +33,13 @@ def product_variables(addresses: Addresses, folder: Path) -> dict[str, str]:
         workers=any_free_port(),
     )
     kept = {"APP_SECRET_KEY": "k" * 64, "AUTH0_CLIENT_SECRET": "s" * 64}
+    told = local_variables(ports, addresses, Elsewhere(), kept)
     return {
-        **local_variables(ports, addresses, Elsewhere(), kept),
+        **told,
+        **push_variables(folder / "push", told["SANDBOX_URL"], {}),
         "IDP_DATA": str(folder / "identity"),
         "SANDBOX_LEDGER": str(folder / "provider-calls.jsonl"),
+        "ERASURE_SWEEPS_S": "2,5",
     }
 
 

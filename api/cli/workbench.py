@@ -19,6 +19,7 @@ from api.cli.environment import settings_here, stop
 if TYPE_CHECKING:
     from api.quarantine import Desk
     from api.repairs import Repairs
+    from infrastructure.ports import Publisher
     from infrastructure.resources import Stores
     from infrastructure.settings import Settings
     from schemas.topics import Environment
@@ -71,6 +72,24 @@ def at_the_bench(work: Callable[[Workbench], Coroutine[Any, Any, Answer]], envir
     async def doing() -> Answer:
         async with _open_bench(settings, chosen) as bench:
             return await work(bench)
+
+    return _run(doing())
+
+
+def with_publisher(
+    work: "Callable[[Environment, Stores, Publisher], Coroutine[Any, Any, Answer]]", environment: str
+) -> Answer:
+    """Runs a command that hands something to our workers; what it publishes is sealed."""
+    from infrastructure.dynamo.client import open_dynamo
+    from infrastructure.kafka.producer import open_publisher
+    from infrastructure.kafka.sealing import SealingPublisher
+    from infrastructure.resources import Stores, seal_keys
+
+    settings, chosen = _chosen(environment)
+
+    async def doing() -> Answer:
+        async with open_dynamo(settings) as dynamo, open_publisher(settings) as publisher:
+            return await work(chosen, Stores.on(dynamo), SealingPublisher(publisher, seal_keys(settings)[0]))
 
     return _run(doing())
 

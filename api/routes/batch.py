@@ -76,7 +76,7 @@ async def send_test(
     if "email" in channels:
         contact = await house.stores.contacts.get(environment, user.id)
         if contact is None or not contact.email:
-            raise Problem(422, "Invalid request", "No verified email address of yours is known here.")
+            raise Problem(409, "No address", "No email address of yours is known here.", type="no_address")
     asked = {"to": [{"user": user.id}], "channels": channels, "message": TEST_MESSAGE, "environment": environment}
     try:
         wanted = NotificationRequest.model_validate(asked)

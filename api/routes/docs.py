@@ -34,6 +34,12 @@ async def redoc(request: Request) -> FileResponse:
     return _page("redoc.html", request, ICONS, STYLES)
 
 
+@router.get("/asyncapi")
+async def asyncapi(request: Request) -> FileResponse:
+    """The Kafka topics, their records, and who reads and writes them."""
+    return _page("asyncapi.html", request, ICONS)
+
+
 def _page(name: str, request: Request, *also: str) -> FileResponse:
     policy = content_policy(request.app.state.resources.settings, also=also)
     return FileResponse(PAGES / name, media_type="text/html", headers={POLICY: policy, "Cache-Control": "no-cache"})

@@ -1,45 +1,35 @@
 """One's own inbox. No permission is needed, and nobody else's can be named."""
 
-import base64
-import binascii
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
 from api.auth import CurrentUser
+from api.cursors import Cursor, Limit, TheCursors
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
+from api.etags import IfNoneMatch, unless_the_same
+from api.paths import BY_ID, ITEM_ID
 from api.problems import Problem
+from api.wiring import ApiResources
+from infrastructure.auth.user import User
 from infrastructure.dynamo.inbox import CURSOR
 from schemas.base import Value
+from schemas.live import ItemChange
+from schemas.topics import Environment
 
 router = APIRouter(prefix="/api/v1/notifications", tags=["inbox"])
 
 MARKED_AT_ONCE = 500
-ItemId = Annotated[str, Path(pattern=r"^dlv_[a-z2-7]{26}$")]
+ItemId = Annotated[str, Path(pattern=f"^{ITEM_ID}$")]
+# OpenAPI has one name for this place of the path, whatever is named there
+DeletedId = Annotated[str, Path(alias="notification_id", pattern=f"^{ITEM_ID}$", description="The item's id: `dlv_…`")]
 
 
 class SeenItems(Value):
-    ids: tuple[Annotated[str, Field(pattern=r"^dlv_[a-z2-7]{26}$")], ...] = Field(max_length=100)
-
-
-def page_cursor(cursor: str) -> str:
-    return base64.urlsafe_b64encode(cursor.encode()).decode().rstrip("=")
-
-
-def read_page_cursor(text: str | None) -> str | None:
-    """Opaque to clients. It is bound to nobody: a foreign one only points at a moment in one's own inbox."""
-    if text is None:
-        return None
-    try:
-        cursor = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-    except (binascii.Error, ValueError):
-        cursor = ""
-    if not CURSOR.fullmatch(cursor):
-        raise Problem(400, "Bad cursor", "Use next_cursor of the page before, unchanged.")
-    return cursor
+    ids: tuple[Annotated[str, Field(pattern=f"^{ITEM_ID}$")], ...] = Field(max_length=100)
 
 
 @router.get("/", operation_id="listInbox")
@@ -47,17 +37,20 @@ async def items(
     user: CurrentUser,
     house: House,
     environment: InEnvironment,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
-) -> dict[str, Any]:
-    """Newest first; `meta.next_cursor` continues, null at the end."""
+    cursors: TheCursors,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    archived: Annotated[bool, Query(description="Those put away, instead of those that are not")] = False,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Newest first, without those archived; `meta.next_cursor` continues, null at the end."""
     inbox = house.stores.inbox
-    found = await inbox.newest(environment, user.id, before=read_page_cursor(cursor), limit=limit)
-    more = page_cursor(found[-1].cursor) if len(found) == limit else None
+    pages = inbox.archived if archived else inbox.newest
+    found = await pages(environment, user.id, before=cursors.place(cursor, CURSOR), limit=limit)
+    more = cursors.write(found[-1].cursor) if len(found) == limit else None
     unread = await inbox.unread(environment, user.id)
-    return ok(
-        [item.model_dump(mode="json", exclude={"person"}) for item in found], meta={"next_cursor": more, "unread": unread}
-    )
+    shown = [item.model_dump(mode="json", exclude={"person"}) for item in found]
+    return unless_the_same(ok(shown, meta={"next_cursor": more, "unread": unread}), if_none_match)
 
 
 @router.get("/unread", operation_id="countUnread")
@@ -77,19 +70,15 @@ async def mark_seen(body: SeenItems, user: CurrentUser, house: House, environmen
 @router.post("/mark-read/{item_id}", operation_id="markRead")
 async def mark_read(item_id: ItemId, user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
     """Reading twice changes nothing; other devices learn of it."""
-    if not await house.stores.inbox.mark_read(environment, user.id, item_id, datetime.now(UTC)):
-        raise Problem(404, "Not found", "No item of yours has this id.")
-    await house.announcer.read(environment, user.id, (item_id,))
-    return ok({"unread": await house.stores.inbox.unread(environment, user.id)})
+    found = await house.stores.inbox.mark_read(environment, user.id, item_id, datetime.now(UTC))
+    return await _changed(house, environment, user, item_id, "read", found=found)
 
 
 @router.post("/mark-clicked/{item_id}", operation_id="markClicked")
 async def mark_clicked(item_id: ItemId, user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
     """Its link or one of its actions was followed; that reads it, too."""
-    if not await house.stores.inbox.mark_clicked(environment, user.id, item_id, datetime.now(UTC)):
-        raise Problem(404, "Not found", "No item of yours has this id.")
-    await house.announcer.read(environment, user.id, (item_id,))
-    return ok({"unread": await house.stores.inbox.unread(environment, user.id)})
+    found = await house.stores.inbox.mark_clicked(environment, user.id, item_id, datetime.now(UTC))
+    return await _changed(house, environment, user, item_id, "read", found=found)
 
 
 @router.post("/mark-all-read", operation_id="markAllRead")
@@ -101,3 +90,38 @@ async def mark_all_read(user: CurrentUser, house: House, environment: InEnvironm
         await house.stores.inbox.mark_read(environment, user.id, item_id, now)
     await house.announcer.read(environment, user.id, ids)
     return ok({"read": len(ids), "unread": await house.stores.inbox.unread(environment, user.id)})
+
+
+@router.post("/archive/{item_id}", operation_id="archiveItem")
+async def archive(item_id: ItemId, user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
+    """Out of the list and of the unread count, kept under `?archived=true`; other devices learn of it."""
+    found = await house.stores.inbox.archive(environment, user.id, item_id, datetime.now(UTC))
+    return await _changed(house, environment, user, item_id, "archived", found=found)
+
+
+@router.post("/unarchive/{item_id}", operation_id="unarchiveItem")
+async def unarchive(item_id: ItemId, user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
+    """Back to its place in the list, unread if it was."""
+    found = await house.stores.inbox.unarchive(environment, user.id, item_id)
+    return await _changed(house, environment, user, item_id, "unarchived", found=found)
+
+
+@router.delete(BY_ID, operation_id="deleteItem")
+async def delete(item_id: DeletedId, user: CurrentUser, house: House, environment: InEnvironment) -> dict[str, Any]:
+    """For good: nothing brings it back, not even a repeat of its request. Deleting twice changes nothing."""
+    found = await house.stores.inbox.delete(environment, user.id, item_id, datetime.now(UTC))
+    return await _changed(house, environment, user, item_id, "deleted", found=found)
+
+
+async def _changed(
+    house: ApiResources, environment: Environment, user: User, item_id: str, change: ItemChange, *, found: bool
+) -> dict[str, Any]:
+    """Tells the person's other devices, and how many are unread now."""
+    if not found:
+        raise _unknown()
+    await house.announcer.changed(environment, user.id, change, (item_id,))
+    return ok({"unread": await house.stores.inbox.unread(environment, user.id)})
+
+
+def _unknown() -> Problem:
+    return Problem(404, "Not found", "No item of yours has this id.")

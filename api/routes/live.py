@@ -14,10 +14,12 @@ from api.limits import admit
 from api.live import LiveConnection, TooSlow
 from api.problems import Problem
 from api.subscribing import refuse_closed
+from api.tickets import CHECK_IDENTITY_EVERY_S, Listener, TicketText, taken
 from api.wiring import ApiResources
 from infrastructure.auth.user import User
 from infrastructure.metrics import LIVE_CONNECTIONS
 from schemas.audiences import EVERYONE
+from schemas.outcomes import Unavailable
 from schemas.requests import Slug
 from schemas.topics import Environment
 
@@ -26,7 +28,6 @@ log = structlog.get_logger()
 router = APIRouter(tags=["live"])
 
 TOO_SLOW, TRY_LATER = 1013, 1012
-CHECK_IDENTITY_EVERY_S = 5.0  # a logout elsewhere ends this socket within that time
 _TOPICS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[Slug, ...])
 
 
@@ -36,27 +37,51 @@ async def notifications(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     user_id: Annotated[str | None, Query(max_length=255)] = None,
     topics: Annotated[str | None, Query(max_length=2000)] = None,
+    ticket: TicketText = None,
 ) -> None:
     """Frames of design `live`; `cursor` (empty: from now on) asks for gap and read frames too.
+
+    `ticket` is for pages elsewhere, which can send neither cookie nor header.
 
     `user_id` and `topics` are the older client's: the one must be the caller's own, the other subscribes the caller; whoever
     comes with either is reached by a broadcast from then on, as everybody who was connected used to be.
     """
-    user = await user_of_socket(websocket)
-    if user is None:
-        raise WebSocketException(EXPIRED)
+    listener = await _listener(websocket, ticket)
+    user, environment = listener.user, listener.environment
     if user_id is not None and user_id != user.id:
         raise WebSocketException(NOT_YOURS)
     await _admit(websocket, user)
     house: ApiResources = websocket.app.state.resources
-    environment = house.settings.default_environment
     if topics or user_id is not None:
         await _subscribe(house, environment, user, _read_topics(topics or ""))
-    connection = LiveConnection(websocket, house, environment, user.id, with_cursor=cursor is not None)
+    connection = LiveConnection(
+        lambda frame: websocket.send_text(frame.model_dump_json()),
+        house,
+        environment,
+        user.id,
+        with_cursor=cursor is not None,
+    )
     now = datetime.now(UTC)
     await websocket.accept()
     with LIVE_CONNECTIONS.labels("websocket").track_inprogress():
-        await _until_it_ends(websocket, user, connection.run(cursor or None, now))
+        await _until_it_ends(websocket, listener, connection.run(cursor or None, now))
+
+
+async def _listener(websocket: WebSocket, ticket: str | None) -> Listener:
+    """Raises `WebSocketException` for nobody we know. A ticket says who listens, whatever cookie came along by itself."""
+    if ticket is None:
+        user = await user_of_socket(websocket)
+        if user is None:
+            raise WebSocketException(EXPIRED)
+        house: ApiResources = websocket.app.state.resources
+        return Listener(user, house.settings.default_environment, by_ticket=False)
+    try:
+        listener = await taken(websocket, ticket)
+    except Unavailable as error:
+        raise WebSocketException(TRY_LATER) from error
+    if listener is None:
+        raise WebSocketException(EXPIRED)
+    return listener
 
 
 async def _admit(websocket: WebSocket, user: User) -> None:
@@ -82,12 +107,12 @@ def _read_topics(text: str) -> tuple[str, ...]:
         raise WebSocketException(NOT_YOURS) from error
 
 
-async def _until_it_ends(websocket: WebSocket, user: User, feeding: Coroutine[None, None, None]) -> None:
+async def _until_it_ends(websocket: WebSocket, listener: Listener, feeding: Coroutine[None, None, None]) -> None:
     """Whatever happens first: the client leaves, its login ends, it is too slow, or our floor is out."""
     tasks = [
         asyncio.create_task(feeding),
         asyncio.create_task(_until_it_leaves(websocket)),
-        asyncio.create_task(_until_login_ends(websocket, user)),
+        asyncio.create_task(_until_login_ends(websocket, listener)),
     ]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -120,9 +145,13 @@ async def _until_it_leaves(websocket: WebSocket) -> None:
             return
 
 
-async def _until_login_ends(websocket: WebSocket, user: User) -> None:
+async def _until_login_ends(websocket: WebSocket, listener: Listener) -> None:
     while True:
         await asyncio.sleep(CHECK_IDENTITY_EVERY_S)
-        now = await user_of_socket(websocket)
-        if now is None or now.id != user.id:
+        if listener.by_ticket:
+            is_over = listener.user.expires_at <= datetime.now(UTC)
+        else:
+            now = await user_of_socket(websocket)
+            is_over = now is None or now.id != listener.user.id
+        if is_over:
             raise WebSocketException(EXPIRED)

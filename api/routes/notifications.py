@@ -10,7 +10,9 @@ from api.auth import Caller, requires
 from api.cancelling import Cancelling
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
+from api.etags import IfNoneMatch, unless_the_same
 from api.intake import Intake, environment_of, producer_of, read_request, submission_of
+from api.paths import BY_ID, NOTIFICATION_ID
 from api.problems import Problem
 from api.status import read_status, settled_within, timeline_of
 from api.wiring import ApiResources
@@ -23,7 +25,7 @@ router = APIRouter(prefix="/api/v1/notifications", tags=["notifications"])
 
 MAX_WAIT_S = 5.0
 _WAIT = re.compile(r"\bwait=(\d{1,3})\b")
-_ID = Path(pattern=r"^ntf_[a-z2-7]{26}$")
+_ID = Path(pattern=f"^{NOTIFICATION_ID}$")
 
 CanSend = Annotated[User, Depends(requires("notifications:send"))]
 
@@ -141,12 +143,16 @@ async def _cancelled(taken_back: Cancelling, request: Request, response: Respons
     return ok(answer, "Cancelled." if answer["deliveries"] else nothing_yet)
 
 
-@router.get("/{notification_id}", operation_id="getNotification")
+@router.get(BY_ID, operation_id="getNotification")
 async def get(
-    notification_id: Annotated[str, _ID], user: Caller, house: House, environment: InEnvironment
-) -> dict[str, Any]:
+    notification_id: Annotated[str, _ID],
+    user: Caller,
+    house: House,
+    environment: InEnvironment,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """What became of it: every planned delivery with its state and reason."""
-    return ok(await _readable(house, user, environment, notification_id))
+    return unless_the_same(ok(await _readable(house, user, environment, notification_id)), if_none_match)
 
 
 @router.get("/{notification_id}/timeline", operation_id="getTimeline")

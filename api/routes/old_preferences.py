@@ -5,7 +5,7 @@ import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BeforeValidator, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from api.auth import CurrentUser
 from api.dependencies import House, InEnvironment
@@ -32,10 +32,15 @@ def _channel(said: object) -> object:
 
 
 OldChannel = Annotated[ChannelOrAll, BeforeValidator(_channel)]
+_BOTH: Any = {name: {"type": "string"} for name in ("notification_type", "category")}
 
 
 class OldPreference(Value):
     """For a type, or for a category, or with neither for everything."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"required": ["notification_type", "category"], "properties": _BOTH}}
+    )
 
     id: str | None = None
     notification_type: Slug | None = None

@@ -5,12 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
+from api.cursors import Cursor, Limit, TheCursors
 from api.dependencies import House, InEnvironment
 from api.replays import (
     CAN_LOOK,
-    Cursor,
     DeliveryId,
-    Limit,
     ManyIn,
     Name,
     NotificationId,
@@ -63,12 +62,13 @@ async def troubled(
     house: House,
     environment: InEnvironment,
     look: TheLook,
+    cursors: TheCursors,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Those given up (FAILED), in doubt (UNKNOWN), or redriven and not taken up yet (PENDING). A page may be short;
     `meta.next_cursor` continues, null at the end."""
-    return await page_of(house, environment, look, limit, cursor)
+    return await page_of(house, environment, look, cursors, limit, cursor)
 
 
 @router.get("/counts", operation_id="countTroubledDeliveries", dependencies=[CAN_LOOK])

@@ -4,12 +4,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 
+from api.cursors import Cursor, Limit, TheCursors
 from api.dependencies import House, InEnvironment
 from api.replays import (
     CAN_LOOK,
-    Cursor,
     DeliveryId,
-    Limit,
     ManyIn,
     Name,
     NotificationId,
@@ -48,12 +47,13 @@ async def holds(
     house: House,
     environment: InEnvironment,
     look: TheLook,
+    cursors: TheCursors,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Those that rest until their time comes: why, and until when. A page may be short; `meta.next_cursor` continues,
     null at the end."""
-    return await page_of(house, environment, look, limit, cursor)
+    return await page_of(house, environment, look, cursors, limit, cursor)
 
 
 @router.get("/counts", operation_id="countHolds", dependencies=[CAN_LOOK])

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 
 from api.auth import requires
-from api.cursors import bad_cursor, read_cursor, write_cursor
+from api.cursors import Cursor, Limit, TheCursors, bad_cursor
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.problems import Problem
@@ -14,7 +14,7 @@ from api.quarantine import Desk, Entry, Refused, Sieve, open_desk
 from api.shown import shown_entry, shown_whole
 from infrastructure.auth.user import User
 from infrastructure.kafka.browsing import Span
-from schemas.base import UtcDatetime, Value
+from schemas.base import Flag, UtcDatetime, Value
 from schemas.topics import Environment
 
 router = APIRouter(prefix="/api/v1/ops/quarantine", tags=["operators"])
@@ -34,24 +34,25 @@ TheDesk = Annotated[Desk, Depends(the_desk)]
 
 
 class ReplayQuarantinedIn(Value):
-    again: bool = False
+    again: Flag = False
 
 
 @router.get("", operation_id="listQuarantine", dependencies=[CAN_LOOK])
 async def newest(
     desk: TheDesk,
     environment: InEnvironment,
+    cursors: TheCursors,
     reason: Annotated[str, Query(max_length=100, description="What the reason begins with.")] = "",
     text: Annotated[str, Query(max_length=200, description="What key or value contain, in any case.")] = "",
     since: UtcDatetime | None = None,
     until: UtcDatetime | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=2000)] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Newest first, without the bytes. A page may be short; `meta.next_cursor` continues, null at the end."""
-    span = Span(since, until, _before(cursor))
+    span = Span(since, until, _before(cursors.read(cursor)))
     entries, before = await desk.newest(environment, Sieve(reason, text), span, limit)
-    return ok([shown_entry(entry) for entry in entries], meta={"next_cursor": write_cursor(before)})
+    return ok([shown_entry(entry) for entry in entries], meta={"next_cursor": cursors.write(before)})
 
 
 @router.get("/{partition}/{offset}", operation_id="getQuarantined", dependencies=[CAN_LOOK])
@@ -100,8 +101,8 @@ def _refusal(refused: Refused) -> Problem:
     return Problem(409, "Not done", f"Nothing was done: {refused.why}.", type="not_done")
 
 
-def _before(cursor: str | None) -> dict[int, int]:
-    found = read_cursor(cursor)
+def _before(found: Any) -> dict[int, int]:
+    """The offset of each partition that the page before ended at."""
     if found is None:
         return {}
     if not isinstance(found, dict) or not all(

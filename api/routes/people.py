@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import EmailStr, Field, model_validator
+from pydantic import ConfigDict, EmailStr, Field, model_validator
 
 from api.auth import CurrentUser
 from api.dependencies import House, InEnvironment
@@ -14,6 +14,7 @@ from infrastructure.auth.user import User
 from schemas.base import Value
 from schemas.locales import Locale
 from schemas.quiet_hours import ZoneName
+from schemas.recipients import Contact
 from schemas.requests import Name, Slug
 
 router = APIRouter(prefix="/api/v1/people/{person}", tags=["people"])
@@ -24,6 +25,8 @@ Topic = Annotated[Slug, Path(examples=["product-news"])]
 
 class ContactPatch(Value):
     """What is not said stays as it is; null takes it away. An address counts as checked by whoever says it."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     email: EmailStr | None = None
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -48,7 +51,7 @@ async def contact(person: Person, user: CurrentUser, house: House, environment: 
     found = await house.stores.contacts.get(environment, whose)
     if found is None:
         raise Problem(404, "Not found", "Nothing is known of this person here.")
-    return ok(found.model_dump(mode="json"))
+    return ok(_shown(found))
 
 
 @router.patch("", operation_id="changePerson")
@@ -65,9 +68,9 @@ async def change(
         )
     whose = _whose(person, user)
     said = body.model_dump(exclude_unset=True)
-    verified = {"email_verified": said["email"] is not None} if "email" in said else {}
+    verified = {"email_verified": said["email"] is not None, "email_bounced_at": None} if "email" in said else {}
     found = await house.stores.contacts.change(environment, whose, said | verified)
-    return ok(found.model_dump(mode="json"))
+    return ok(_shown(found))
 
 
 @router.get("/subscriptions", operation_id="listSubscriptions")
@@ -102,3 +105,8 @@ def _whose(person: str, user: User) -> str:
     whose = user.id if person == "me" else person
     refuse_others(user, whose)
     return whose
+
+
+def _shown(found: Contact) -> dict[str, Any]:
+    """`email_state` says whether mail goes to the address: verified, unverified, or bounced, which gets none."""
+    return found.model_dump(mode="json") | {"email_state": found.email_state}

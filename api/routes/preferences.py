@@ -10,7 +10,7 @@ from api.audiences import rows_shown
 from api.auth import CurrentUser
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
-from api.etags import IfMatch, expected_version
+from api.if_match import IfMatch, expected_version
 from api.preferences import Changing, pending
 from api.problems import Problem
 from api.wiring import ApiResources

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from api.auth import CurrentUser
-from api.cursors import place_after, write_cursor
+from api.cursors import Cursor, Limit, TheCursors
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
 from api.intake import producer_of
+from api.paths import BY_ID, NOTIFICATION_ID
 from api.problems import Problem
-from api.replays import Cursor, Limit
 from api.rescheduling import Rescheduled, refused
 from api.routes.notifications import CanSend
 from api.scheduled import of_recipient, of_sender
@@ -30,25 +30,30 @@ class RescheduleIn(Value):
 
 @router.get("/scheduled", operation_id="listScheduled")
 async def scheduled(
-    caller: CanSend, house: House, environment: InEnvironment, limit: Limit = 20, cursor: Cursor = None
+    caller: CanSend, house: House, environment: InEnvironment, cursors: TheCursors, limit: Limit = 20, cursor: Cursor = None
 ) -> dict[str, Any]:
     """What the caller has sent for later, by the time at which the last of it is due. A page may be short."""
-    found, after = await of_sender(house.stores, environment, producer_of(caller), place_after(cursor), limit)
-    return ok(found, meta={"next_cursor": write_cursor(after)})
+    found, after = await of_sender(house.stores, environment, producer_of(caller), cursors.place(cursor), limit)
+    return ok(found, meta={"next_cursor": cursors.write(after)})
 
 
 @router.get("/pending", operation_id="listPending")
 async def pending(
-    user: CurrentUser, house: House, environment: InEnvironment, limit: Limit = 20, cursor: Cursor = None
+    user: CurrentUser,
+    house: House,
+    environment: InEnvironment,
+    cursors: TheCursors,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
     """What is to come for oneself, the earliest first: sent for later, held by quiet hours, or held by a cap."""
-    found, after = await of_recipient(house.stores, environment, user.id, place_after(cursor), limit)
-    return ok(found, meta={"next_cursor": write_cursor(after)})
+    found, after = await of_recipient(house.stores, environment, user.id, cursors.place(cursor), limit)
+    return ok(found, meta={"next_cursor": cursors.write(after)})
 
 
-@router.patch("/{notification_id}", operation_id="rescheduleNotification")
+@router.patch(BY_ID, operation_id="rescheduleNotification")
 async def reschedule(
-    notification_id: Annotated[str, Path(pattern=r"^ntf_[a-z2-7]{26}$")],
+    notification_id: Annotated[str, Path(pattern=f"^{NOTIFICATION_ID}$")],
     body: RescheduleIn,
     request: Request,
     response: Response,

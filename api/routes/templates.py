@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.auth import CurrentUser, requires
 from api.checks import flaws_of_template, types_that_need
+from api.cursors import Cursor, Limit, TheCursors
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
-from api.etags import IfMatch
+from api.if_match import IfMatch
 from api.previews import DraftIn, PreviewIn, preview
 from api.problems import Problem
 from api.saving import Saving, answered, refuse_strangers, said_name
@@ -23,8 +24,6 @@ router = APIRouter(prefix="/api/v1/templates", tags=["templates"])
 MayWrite = Annotated[User, Depends(requires("templates:write"))]
 TemplateName = Annotated[SavedName, Path(examples=["order-shipped"])]
 VersionAsked = Annotated[int | None, Query(ge=1, le=MAX_VERSION)]
-Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=500)]
 
 
 class TemplateIn(TemplateTerms):
@@ -52,10 +51,12 @@ def _content(name: str, terms: TemplateTerms) -> Template:
 
 
 @router.get("", operation_id="listTemplates")
-async def templates(user: CurrentUser, saving: Templates, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
+async def templates(
+    user: CurrentUser, saving: Templates, cursors: TheCursors, limit: Limit = 50, cursor: Cursor = None
+) -> dict[str, Any]:
     """Every name with its newest version, the folder's too; `meta.next_cursor` continues, null at the end."""
     refuse_strangers(user)
-    rows, following = await saving.page(cursor, limit)
+    rows, following = await saving.page(cursors, cursor, limit)
     return ok(rows, meta={"next_cursor": following})
 
 
@@ -63,6 +64,16 @@ async def templates(user: CurrentUser, saving: Templates, limit: Limit = 50, cur
 async def create(body: NewTemplateIn, user: MayWrite, saving: Templates, response: Response) -> dict[str, Any]:
     """A name that is new, or was retired. 428 for one that is in use: PUT says which version the next one follows."""
     return answered(await saving.save(body.name, _content(body.name, body), None, user), response)
+
+
+@router.post("/preview", operation_id="previewDraft")
+async def preview_draft(body: DraftIn, _user: MayWrite, _environment: InEnvironment) -> dict[str, Any]:
+    """Texts that nobody has saved, as somebody with this locale would get them on this channel; or the error with its line.
+
+    It is rendered in a process of its own, which is stopped after seconds.
+    """
+    template = Template.model_validate(body.template.model_dump(exclude_unset=True) | {"name": "draft"})
+    return ok(await preview(_order(template, body)))
 
 
 @router.get("/{template_name}", operation_id="getTemplate")
@@ -109,22 +120,17 @@ async def retire(
 
 @router.get("/{template_name}/versions", operation_id="listTemplateVersions")
 async def versions(
-    template_name: TemplateName, user: CurrentUser, saving: Templates, limit: Limit = 50, cursor: Cursor = None
+    template_name: TemplateName,
+    user: CurrentUser,
+    saving: Templates,
+    cursors: TheCursors,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
     """The newest first."""
     refuse_strangers(user)
-    rows, following = await saving.versions(template_name, cursor, limit)
+    rows, following = await saving.versions(template_name, cursors, cursor, limit)
     return ok(rows, meta={"next_cursor": following})
-
-
-@router.post("/preview", operation_id="previewDraft")
-async def preview_draft(body: DraftIn, _user: MayWrite, _environment: InEnvironment) -> dict[str, Any]:
-    """Texts that nobody has saved, as somebody with this locale would get them on this channel; or the error with its line.
-
-    It is rendered in a process of its own, which is stopped after seconds.
-    """
-    template = Template.model_validate(body.template.model_dump(exclude_unset=True) | {"name": "draft"})
-    return ok(await preview(_order(template, body)))
 
 
 @router.post("/{template_name}/preview", operation_id="previewTemplate")

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.auth import CurrentUser, requires
 from api.checks import flaws_of_type
+from api.cursors import Cursor, Limit, TheCursors
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
-from api.etags import IfMatch
+from api.if_match import IfMatch
 from api.saving import Saving, answered, refuse_strangers, said_name
 from infrastructure.auth.user import User
 from schemas.events import FieldError
@@ -20,8 +21,6 @@ router = APIRouter(prefix="/api/v1/types", tags=["types"])
 MayWrite = Annotated[User, Depends(requires("types:write"))]
 TypeName = Annotated[SavedName, Path(examples=["order.shipped"])]
 VersionAsked = Annotated[int | None, Query(ge=1, le=MAX_VERSION)]
-Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=500)]
 
 
 class TypeIn(TypeTerms):
@@ -49,10 +48,12 @@ def _content(name: str, terms: TypeTerms) -> NotificationType:
 
 
 @router.get("", operation_id="listTypes")
-async def types(user: CurrentUser, saving: Types, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
+async def types(
+    user: CurrentUser, saving: Types, cursors: TheCursors, limit: Limit = 50, cursor: Cursor = None
+) -> dict[str, Any]:
     """Every name with its newest version, the folder's too; `meta.next_cursor` continues, null at the end."""
     refuse_strangers(user)
-    rows, following = await saving.page(cursor, limit)
+    rows, following = await saving.page(cursors, cursor, limit)
     return ok(rows, meta={"next_cursor": following})
 
 
@@ -96,9 +97,9 @@ async def retire(type_name: TypeName, user: MayWrite, saving: Types, if_match: I
 
 @router.get("/{type_name}/versions", operation_id="listTypeVersions")
 async def versions(
-    type_name: TypeName, user: CurrentUser, saving: Types, limit: Limit = 50, cursor: Cursor = None
+    type_name: TypeName, user: CurrentUser, saving: Types, cursors: TheCursors, limit: Limit = 50, cursor: Cursor = None
 ) -> dict[str, Any]:
     """The newest first."""
     refuse_strangers(user)
-    rows, following = await saving.versions(type_name, cursor, limit)
+    rows, following = await saving.versions(type_name, cursors, cursor, limit)
     return ok(rows, meta={"next_cursor": following})

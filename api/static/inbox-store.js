@@ -56,6 +56,16 @@ export class InboxStore extends EventTarget {
       .catch(() => {});
   }
 
+  async archive(id) {
+    const { data } = await call(`/notifications/archive/${encodeURIComponent(id)}`, { method: "POST" });
+    this.#gone([id], data.unread);
+  }
+
+  async remove(id) {
+    const { data } = await call(`/notifications/${encodeURIComponent(id)}`, { method: "DELETE" });
+    this.#gone([id], data.unread);
+  }
+
   async markAllRead() {
     let left = this.unread;
     do {
@@ -90,10 +100,10 @@ export class InboxStore extends EventTarget {
       this.#refreshSoon();
     } else if (frame.type === "read") {
       this.#read(frame.ids, frame.unread);
-    } else if (frame.type === "recalled") {
-      for (const id of frame.ids) this.items.delete(id);
-      this.unread = frame.unread;
-      this.#changed();
+    } else if (frame.type === "unarchived") {
+      this.#refreshSoon();
+    } else if (["recalled", "archived", "deleted"].includes(frame.type)) {
+      this.#gone(frame.ids, frame.unread);
     } else if (frame.type === "notification" && this.#isNews(frame)) {
       this.items.set(frame.id, frame);
       this.unread += 1;
@@ -120,6 +130,12 @@ export class InboxStore extends EventTarget {
   #read(ids, unread) {
     const now = new Date().toISOString();
     for (const id of ids) if (this.items.has(id)) this.items.get(id).read_at ??= now;
+    this.unread = unread;
+    this.#changed();
+  }
+
+  #gone(ids, unread) {
+    for (const id of ids) this.items.delete(id);
     this.unread = unread;
     this.#changed();
   }

@@ -57,7 +57,7 @@ function itemNode(store, item) {
   const node = make(
     "li", `item ${unread ? "unread" : "read"}`,
     make("span", "title", unread && make("span", "hidden-words", "Unread: "), title), clock(item.created_at),
-    make("span", "text", item.title ? item.message : ""), mark, links(store, item),
+    make("span", "text", item.title ? item.message : ""), mark, links(store, item), aside(store, item, title),
   );
   node.dataset.id = item.id;
   return node;
@@ -70,6 +70,14 @@ function links(store, item) {
   // auxclick: opened in another tab
   for (const one of found) for (const how of ["click", "auxclick"]) one.addEventListener(how, () => store.markClicked(item.id));
   return found.length > 0 && make("span", "links", ...found);
+}
+
+function aside(store, item, title) {
+  const archive = button("quiet", "Archive", () => attempt(() => store.archive(item.id)));
+  const remove = button("quiet", "Delete", () => attempt(() => store.remove(item.id)));
+  archive.setAttribute("aria-label", `Archive: ${title}`);
+  remove.setAttribute("aria-label", `Delete: ${title}`);
+  return make("span", "aside", archive, remove);
 }
 
 function welcome(item, node) {

@@ -5,10 +5,13 @@ import { at, clock, make } from "./dom.js";
 const LOOK_MS = 250;
 const LONGEST_LOOK_MS = 3000;
 const GIVE_UP_MS = 10 * 60_000;
-const CHANNELS = { in_app: "Inbox", email: "E-mail", slack: "Slack" };
+const CHANNELS = { in_app: "Inbox", email: "E-mail", slack: "Slack", push: "Push" };
 const TONES = { sent: "ok", retrying: "warn", held: "warn", waiting: "warn", failed: "bad", expired: "bad" };
 const REASONS = {
   no_address: "no address is known for this channel",
+  no_device: "no browser or app is registered",
+  device_gone: "the device is gone, or somebody else's",
+  bounced: "mail to the address has bounced",
   no_inbox: "an address has no inbox",
   channel_not_asked_for: "the request did not ask for this channel",
 };

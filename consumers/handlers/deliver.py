@@ -20,6 +20,7 @@ from infrastructure.rendering import CannotRender
 from schemas import cloudevents, topics
 from schemas.catalogue import UnknownName
 from schemas.deliveries import Delivery, DeliveryRecord, State
+from schemas.erasures import ERASED, covers
 from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery
 from schemas.preferences import Preferences
@@ -68,16 +69,27 @@ class Deliver(ABC):
             line = notification = None
             chosen = NOTHING_CHOSEN
             if delivery.environment == topics.environment_of(record.topic):
-                notification, chosen = await asyncio.gather(  # at once, so that one call reads both
-                    self._notifications.get(delivery.environment, delivery.notification_id), self._choices.of(delivery)
+                notification, chosen, erased = await asyncio.gather(  # at once, so that one call reads them all
+                    self._notifications.get(delivery.environment, delivery.notification_id),
+                    self._choices.of(delivery),
+                    self._choices.erased(delivery),
                 )
-                line = await self._lines.of(record.topic, delivery, notification) if notification else None
+                line = await self._line(record, delivery, notification, erased) if notification else None
             if notification is None or line is None:
                 # only route and expand hand out deliveries; this one was written by somebody else
                 await self._put_away(record, "not_planned")
                 return
             line = await self._waits.timed(delivery, notification, line, chosen)
             await self._act(record, delivery, notification, line, chosen)
+
+    async def _line(
+        self, record: Received, delivery: DeliveryRecord, notification: Notification, erased: datetime | None
+    ) -> PlannedDelivery | None:
+        """The one it follows; skipped, where its person was erased since. Their name may be gone from the plan already."""
+        if not covers(erased, notification):
+            return await self._lines.of(record.topic, delivery, notification, (delivery.recipient,))
+        line = await self._lines.of(record.topic, delivery, notification, self._choices.names(delivery))
+        return line.model_copy(update={"recipient": delivery.recipient, "skipped": ERASED}) if line else None
 
     async def bury(self, record: Received, error: Exception) -> None:
         """The bytes to quarantine; a delivery that was planned also ends, FAILED, where people can look it up."""
@@ -109,7 +121,7 @@ class Deliver(ABC):
             return "CANCELLED", "cancelled"
         if now >= self.deadline_of(notification, line):
             return "EXPIRED", "deadline_passed"
-        if line.skipped is not None:  # somebody of an audience, whose address is gone since
+        if line.skipped is not None:  # somebody of an audience, whose address is gone since; or who was erased
             return "SKIPPED", line.skipped
         unwanted = self._choices.refusal(chosen, notification, line, now)
         return ("SKIPPED", unwanted) if unwanted else None

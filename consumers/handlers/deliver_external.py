@@ -16,6 +16,7 @@ from consumers.handlers.content import Wording
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
 from consumers.lines import Lines
+from consumers.reachability import Reachability
 from consumers.waits import Waits
 from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
 from infrastructure.dynamo.notifications import NotificationStore
@@ -23,6 +24,7 @@ from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import LATE_RESULTS
 from infrastructure.ports import Content, Publisher, Received, Sender
+from schemas.collapse import collapse_id
 from schemas.consequences import Moment, Terms, after_attempt, after_look, given_up
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.outcomes import Deferred, Outcome, Unavailable
@@ -85,6 +87,7 @@ class DeliverExternal(Deliver):
         timers: TimerStore,
         schedule: RetrySchedule,
         leases: Leases,
+        reachability: Reachability,
     ) -> None:
         super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following)
         self._sender = sender
@@ -92,6 +95,7 @@ class DeliverExternal(Deliver):
         self._timers = timers
         self._schedule = schedule
         self._leases = leases
+        self._reachability = reachability
 
     async def _give_up(
         self, record: Received, delivery: DeliveryRecord, notification: Notification | None, reason: str
@@ -119,7 +123,12 @@ class DeliverExternal(Deliver):
         # everything that can fail comes before the claim
         content = await self.content(notification, line)
         if isinstance(content, Content):
-            content = replace(content, unsubscribe_url=self._choices.unsubscribe_url(notification, line))
+            content = replace(
+                content,
+                unsubscribe_url=self._choices.unsubscribe_url(notification, line),
+                collapse=collapse_id(notification, line.recipient),
+                until=terms.until,
+            )
         turn = Turn(record, delivery, notification, line, terms, content, chosen)
         began = time.monotonic()
         claim = await self._deliveries.claim(delivery, now_utc())
@@ -173,7 +182,9 @@ class DeliverExternal(Deliver):
             known = after_look(claimed, found, turn.terms, _moment())
             if known is not None:
                 return known
-        return after_attempt(claimed, await self._send(turn, turn.content, began), turn.terms, _moment())
+        outcome = await self._send(turn, turn.content, began)
+        await persistently(lambda: self._reachability.learn(turn.notification.environment, turn.line, outcome))
+        return after_attempt(claimed, outcome, turn.terms, _moment())
 
     async def _send(self, turn: Turn, content: Content, began: float) -> Outcome:
         """A call that could outlast the lease is not begun: somebody else might be sending by then."""

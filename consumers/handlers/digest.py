@@ -18,6 +18,7 @@ from infrastructure.metrics import DIGESTS_CLOSED
 from infrastructure.ports import Publisher, Received
 from schemas.digest_content import Tally, digest_of, stays_as_it_is
 from schemas.digests import Gathered, Window, WindowDue, expired_row, note_of, window_timer
+from schemas.erasures import is_covered
 from schemas.events import event_of
 from schemas.plan import Notification
 
@@ -105,9 +106,10 @@ class CloseDigests:
 
     async def _tallied(self, record: Received, window: Window, closed_at: datetime) -> Tally:
         """Page by page, so that memory does not grow with the window."""
-        tally = Tally(window, closed_at)
+        tally, whose = Tally(window, closed_at), window.series
+        erased = None if window.line.bare else await self._choices.erased_person(whose.environment, whose.recipient)
         async for page in self._digests.pages(window):
-            expired = tally.take(page)
+            expired = tally.take(event for event in page if not is_covered(erased, event.accepted_at))
             await asyncio.gather(*(self._expire(record, window, event, closed_at) for event in expired))
         return tally
 

@@ -8,10 +8,12 @@ from consumers.burial import crash, put_away
 from consumers.waking import Waking
 from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.erasing import Marks
 from infrastructure.metrics import PREFERENCE_CHANGES
 from infrastructure.ports import Publisher, Received
 from infrastructure.redis.live import Announcer
 from schemas import topics
+from schemas.erasures import is_covered
 from schemas.preference_changes import PreferenceCommand
 from schemas.timers import Timer
 
@@ -22,9 +24,16 @@ _LOOK_AGAIN = timedelta(minutes=1)
 
 class ApplyPreferences:
     def __init__(
-        self, preferences: PreferenceStore, announcer: Announcer, publisher: Publisher, timers: TimerStore, waking: Waking
+        self,
+        preferences: PreferenceStore,
+        announcer: Announcer,
+        publisher: Publisher,
+        timers: TimerStore,
+        waking: Waking,
+        marks: Marks,
     ) -> None:
         self._preferences = preferences
+        self._marks = marks
         self._timers = timers
         self._waking = waking
         self._announcer = announcer
@@ -39,6 +48,9 @@ class ApplyPreferences:
             return
         if command.environment != topics.environment_of(record.topic):
             await put_away(self._publisher, record, "other_environment")
+            return
+        if is_covered(await self._marks.erased_before(command.environment, command.person), command.at):
+            log.info("preference.of_nobody", change=command.change_id)  # its verdict is gone with its person
             return
         verdict = await self._preferences.apply(command)
         if verdict.result == "applied" and command.change.moves_what_waits:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import httpx2
 
 from infrastructure.channels.email import Relay, SmtpProvider
+from infrastructure.channels.push_clients import PushClients, push_providers
 from infrastructure.channels.slack import SlackWebhook
 from infrastructure.channels.slack_bot import SlackBot
 from infrastructure.ports import Provider
@@ -24,9 +25,10 @@ def by_channel(providers: Iterable[Provider]) -> Providers:
     return {name: tuple(each for each in plugged.values() if each.channel == name) for name in channels}
 
 
-def open_providers(settings: Settings, http: httpx2.AsyncClient) -> Providers:
+def open_providers(settings: Settings, http: httpx2.AsyncClient, push: PushClients | None = None) -> Providers:
     """The providers of this deployment, channel by channel."""
-    return by_channel((*_mail(settings), *_slack(settings, http)))
+    pushing = push_providers(settings, http, push) if push else ()
+    return by_channel((*_mail(settings), *_slack(settings, http), *pushing))
 
 
 def _mail(settings: Settings) -> Iterator[Provider]:

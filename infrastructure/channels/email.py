@@ -18,6 +18,10 @@ from schemas.outcomes import Dead, Outcome, Retry, Sent
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 _ONE_ADDRESS = re.compile(r"^[^\s@,;:<>()\[\]\\\"]+@[^\s@,;:<>()\[\]\\\"]+$")
 
+# Enhanced status codes (RFC 3463) that are about the recipient's address alone. A refusal without one, or for a policy, may
+# be about us, and then every address would be taken for dead.
+_NOBODY_THERE = re.compile(r"5\.(1\.([1236]|10)|2\.1)\b")
+
 
 class _InOnePiece(UnstructuredHeader, BaseHeader):
     """A long link would be folded by encoding it (RFC 2047), and then no mailbox provider knows it for a link."""
@@ -70,7 +74,9 @@ def compose(delivery: DeliveryRecord, sender: str, address: str, content: Conten
 
 def read_reply(error: aiosmtplib.SMTPResponseException) -> Outcome:
     """4yz is for now, 5yz for good (RFC 5321 section 4.2.1)."""
-    return Dead(f"smtp_{error.code}") if 500 <= error.code < 600 else Retry(f"smtp_{error.code}")
+    if not 500 <= error.code < 600:
+        return Retry(f"smtp_{error.code}")
+    return Dead(f"smtp_{error.code}", gone=_NOBODY_THERE.match(error.message) is not None)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,28 @@ class ContactStore:
             "zone": contact.zone,
             "locale": contact.locale,
         }
-        await self.change(environment, contact.person, {name: value for name, value in changes.items() if value is not None})
+        told: Item = {name: value for name, value in changes.items() if value is not None}
+        if "email" in told:
+            known = await self.get(environment, contact.person)
+            # one that bounced has been verified once already: only another is news
+            told |= {"email_bounced_at": None} if known is None or known.email != contact.email else {}
+        await self.change(environment, contact.person, told)
+
+    async def bounced(self, environment: str, person: str, email: str, at: datetime) -> bool:
+        """Nobody is there, as a provider said for good; False when they have another address by now."""
+        changes, same = {"email_bounced_at": iso(at)}, {":email": email}
+        try:
+            await self._dynamo.update(
+                CONTACTS.named(environment),
+                {"person": person},
+                changes,
+                condition="#email = :email",
+                names={"#email": "email"},
+                values=same,
+            )
+        except ConditionFailed:
+            return False
+        return True
 
     async def change(self, environment: str, person: str, changes: Item) -> Contact:
         """Sets what is said, takes away what is said to be None; afterwards the person is one of everybody."""

@@ -15,9 +15,13 @@ from schemas.requests import Unless
 CURSOR = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z~(dlv_[a-z2-7]{26})?")
 
 Standing = Literal["stored", "withdrawn"]
-Withdrawal = Literal["stopped", "recalled", "superseded"]
+Withdrawal = Literal["stopped", "recalled", "superseded", "deleted"]
 MARKS: dict[Unless, str] = {"seen": "seen_at", "read": "read_at", "clicked": "clicked_at"}
 """What a person has done with an item, and the attribute that says when; the strongest comes last."""
+KEPT_BESIDE = (*MARKS.values(), "archived_at")
+"""What changes about an item; the rest of it is one document, written once."""
+ARCHIVED = "archived~"
+"""Before the cursor of an archived item, in the index by time: it sorts behind every year, so both lists are whole pages."""
 
 
 def cursor_of(stored_at: datetime, delivery_id: str) -> str:
@@ -27,11 +31,12 @@ def cursor_of(stored_at: datetime, delivery_id: str) -> str:
 
 def _read(row: Item) -> InboxItem:
     item = InboxItem.model_validate_json(row["document"])
-    return item.model_copy(update={name: _moment(row.get(name)) for name in MARKS.values()})
+    return item.model_copy(update={name: _moment(row.get(name)) for name in KEPT_BESIDE})
 
 
 def _standing(row: Item) -> Standing:
-    return "withdrawn" if "withdrawal" in row else "stored"
+    """What its reader deleted had been stored: the delivery happened, and whoever repeats it may say so."""
+    return "withdrawn" if row.get("withdrawal", "deleted") != "deleted" else "stored"
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -49,7 +54,7 @@ class InboxStore:
             "delivery_id": item.id,
             "cursor": item.cursor,
             "unread_cursor": item.cursor,
-            "document": item.model_dump_json(exclude=set(MARKS.values())),
+            "document": item.model_dump_json(exclude=set(KEPT_BESIDE)),
         }
         try:
             await self._dynamo.put(INBOX.named(environment), row, unless_exists="delivery_id")
@@ -100,16 +105,23 @@ class InboxStore:
         return True
 
     async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
-        """Newest first, older than the cursor `before` when one is given."""
-        condition, values = "person = :person", {":person": person}
-        if before is not None:
-            condition, values = condition + " AND #c < :before", values | {":before": before}
-        return await self._items(environment, condition, values, forward=False, limit=limit)
+        """Newest first, older than the cursor `before` when one is given; without what is archived."""
+        values = {":person": person, ":before": before or ARCHIVED}
+        return await self._items(environment, "person = :person AND #c < :before", values, forward=False, limit=limit)
+
+    async def archived(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
+        """What is archived, by the time it came, newest first."""
+        end = ARCHIVED + (before or "~")
+        values = {":person": person, ":from": ARCHIVED, ":to": end}
+        condition = "person = :person AND #c BETWEEN :from AND :to"
+        found = await self._items(environment, condition, values, forward=False, limit=limit + 1)
+        return [item for item in found if item.cursor != before][:limit]
 
     async def since(self, environment: str, person: str, *, after: str, limit: int) -> list[InboxItem]:
-        """Oldest first, stored after the cursor."""
-        values = {":person": person, ":after": after}
-        return await self._items(environment, "person = :person AND #c > :after", values, forward=True, limit=limit)
+        """Oldest first, stored after the cursor; without what is archived."""
+        values = {":person": person, ":from": f"{after} ", ":to": ARCHIVED}  # the next text there is: BETWEEN has both ends
+        condition = "person = :person AND #c BETWEEN :from AND :to"
+        return await self._items(environment, condition, values, forward=True, limit=limit)
 
     async def unread(self, environment: str, person: str) -> int:
         table = INBOX.named(environment)
@@ -129,6 +141,38 @@ class InboxStore:
             return False
         return await self._mark(environment, person, item_id, {"clicked_at": iso(at)}, unless="clicked_at")
 
+    async def archive(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        """Out of the list and of the count, and seen; False when the person has no such item. Twice keeps the first time."""
+        cursor = await self._cursor(environment, person, item_id)
+        if cursor is None or not await self.mark_seen(environment, person, item_id, at):
+            return False
+        changes = {"archived_at": iso(at), "cursor": ARCHIVED + cursor, "unread_cursor": None}
+        return await self._mark(environment, person, item_id, changes, unless="archived_at")
+
+    async def unarchive(self, environment: str, person: str, item_id: str) -> bool:
+        """Back to its place, unread if it was; False when the person has no such item."""
+        cursor = await self._cursor(environment, person, item_id)
+        if cursor is None or not await self._change(
+            environment, person, item_id, {"archived_at": None, "cursor": cursor}, "attribute_exists(#document)", {}
+        ):
+            return False
+        # a step of its own: it may be read at any moment, and what was read must not count as unread
+        unread = "attribute_exists(#document) AND attribute_not_exists(#read) AND attribute_not_exists(#archived)"
+        names = {"#read": "read_at", "#archived": "archived_at"}
+        await self._change(environment, person, item_id, {"unread_cursor": cursor}, unread, names)
+        return True
+
+    async def delete(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        """Leaves a tombstone, so that nothing comes back; False when the person never had such an item, or it was taken
+        back. It was seen, and what was done with it before still counts."""
+        if not await self.mark_seen(environment, person, item_id, at):
+            key = {"person": person, "delivery_id": item_id}
+            row = await self._dynamo.get(INBOX.named(environment), key) or {}
+            return row.get("withdrawal") == "deleted"
+        gone = dict.fromkeys(("cursor", "unread_cursor", "document", "archived_at"))
+        row = {"withdrawn_at": iso(at), "withdrawal": "deleted", EXPIRES: int((at + KEPT).timestamp())}
+        return await self._change(environment, person, item_id, row | gone, "attribute_exists(#document)", {})
+
     async def answer(self, environment: str, person: str, item_id: str) -> Unless | None:
         """The most its person has done with it, read consistently; what they did with a recalled one still counts."""
         row = await self._dynamo.get(INBOX.named(environment), {"person": person, "delivery_id": item_id}) or {}
@@ -141,17 +185,29 @@ class InboxStore:
         return [row["delivery_id"] for row in rows]
 
     async def _mark(self, environment: str, person: str, item_id: str, changes: Item, unless: str) -> bool:
+        condition = "attribute_exists(#document) AND attribute_not_exists(#unless)"
+        return await self._change(environment, person, item_id, changes, condition, {"#unless": unless})
+
+    async def _change(
+        self, environment: str, person: str, item_id: str, changes: Item, condition: str, names: dict[str, str]
+    ) -> bool:
+        """Whether the person has such an item; it is changed if the condition holds."""
         try:
             await self._dynamo.update(
                 INBOX.named(environment),
                 {"person": person, "delivery_id": item_id},
                 changes,
-                condition="attribute_exists(#document) AND attribute_not_exists(#unless)",
-                names={"#unless": unless, "#document": "document"},
+                condition=condition,
+                names=names | {"#document": "document"},
             )
         except ConditionFailed as failed:
             return "document" in failed.item
         return True
+
+    async def _cursor(self, environment: str, person: str, item_id: str) -> str | None:
+        """Where the item came in; None when the person has none of that id."""
+        row = await self._dynamo.get(INBOX.named(environment), {"person": person, "delivery_id": item_id})
+        return _read(row).cursor if row and "document" in row else None
 
     async def _items(
         self, environment: str, condition: str, values: dict[str, Any], *, forward: bool, limit: int

@@ -21,6 +21,7 @@ class Table:
     local_indexes: tuple[tuple[str, str, str], ...] = ()
     sparse_index: tuple[str, str, str] | None = None
     second_index: tuple[str, str, str] | None = None
+    third_index: tuple[str, str, str] | None = None
     expires: bool = True
 
     def named(self, environment: str) -> str:
@@ -28,8 +29,9 @@ class Table:
 
     @property
     def indexes(self) -> tuple[tuple[str, str, str], ...]:
-        """The global ones, all sparse: name, partition, sort."""
-        return tuple(index for index in (self.sparse_index, self.second_index) if index is not None)
+        """The global ones, the third one with every row, the others sparse: name, partition, sort."""
+        found = (self.sparse_index, self.second_index, self.third_index)
+        return tuple(index for index in found if index is not None)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -39,12 +41,14 @@ class Table:
 NOTIFICATIONS = Table("notifications", "notification_id")
 # only rows in trouble carry these attributes; sharded, because a provider that is out fills one state at once
 # likewise only what rests says whose it is and until when
+# by_person never changes with a row's steps, so it costs one small write per delivery; export and erasure find rows by it
 DELIVERIES = Table(
     "deliveries",
     "shard_key",
     "delivery_id",
     sparse_index=("in_trouble", "trouble", "troubled_at"),
     second_index=("resting", "resting_of", "resting_until"),
+    third_index=("by_person", "recipient", "shard_key"),
 )
 INBOX = Table(
     "inbox",
@@ -54,6 +58,8 @@ INBOX = Table(
 )
 TIMERS = Table("timers", "shard_key", "due", expires=False)
 CONTACTS = Table("contacts", "person", expires=False)
+# a person's row with their devices, and a device's with its person
+DEVICES = Table("devices", "holder", expires=False)
 # the partition is topic # shard: a topic of millions is no hot key, and its walk is shared
 SUBSCRIPTIONS = Table("subscriptions", "topic", "person", sparse_index=("by_person", "person", "topic"), expires=False)
 SCHEDULES = Table("schedules", "owner", "place")
@@ -68,6 +74,8 @@ TYPES = Table("types", "named", "version", expires=False)
 TEMPLATES = Table("templates", "named", "version", expires=False)
 # what operators did with records in quarantine, by their place there
 QUARANTINE = Table("quarantine", "position")
+# who was erased and when: the mark that deliver reads, under a name nobody else can make anything of; it stays
+ERASURES = Table("erasures", "subject", expires=False)
 
 TABLES = (
     NOTIFICATIONS,
@@ -75,6 +83,7 @@ TABLES = (
     INBOX,
     TIMERS,
     CONTACTS,
+    DEVICES,
     SUBSCRIPTIONS,
     SCHEDULES,
     CAPS,
@@ -85,6 +94,7 @@ TABLES = (
     COLLAPSE,
     TYPES,
     TEMPLATES,
+    ERASURES,
 )
 
 

@@ -41,6 +41,10 @@ class Logs:
         """Asks for all topics at once: the only metadata request that can create none."""
         self._cluster = await self._client.fetch_all_metadata()
 
+    def partitions_of(self, topic: str) -> list[TopicPartition]:
+        """None for a Kafka topic that the cluster does not have."""
+        return [TopicPartition(topic, each) for each in sorted(self._cluster.partitions_for_topic(topic) or ())]
+
     async def bounds(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """First offset and next offset of each partition."""
         wanted = list(partitions)

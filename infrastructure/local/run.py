@@ -13,6 +13,7 @@ from pathlib import Path
 from infrastructure.local.addresses import Elsewhere, write_private
 from infrastructure.local.ports import LOOPBACK
 from infrastructure.local.processes import CannotStart, Child, Processes, end_with_parent, together
+from infrastructure.local.push_keys import push_variables
 from infrastructure.local.stack import only_one, start_stack
 from infrastructure.local.story import as_line, follow
 from infrastructure.local.welcome import after_ready
@@ -73,6 +74,7 @@ async def _serve(root: Path) -> None:
                 processes, local, persistent=True, ports=ports.stack, elsewhere=elsewhere, progress=_show_download
             )
             variables = local_variables(ports, addresses, elsewhere, kept)
+            variables |= push_variables(local / "push", variables["SANDBOX_URL"], outside)
             write_private(local / "stack.env", variables)
             print(f"They serve after {time.monotonic() - began:.1f} s. Starting Carillon …", flush=True)
             env = {"RATE_LIMIT_PER_MINUTE": PLAYFUL_LIMIT, **outside, **variables, "PYTHONUNBUFFERED": "1"}

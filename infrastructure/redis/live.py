@@ -7,11 +7,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from infrastructure.redis.wakeups import CHANGED
+from schemas.live import ItemChange
 
 log = structlog.get_logger()
 
-READ = "read:"
-RECALLED = "recalled:"
+ERASED = "erased:"
 
 
 def inbox_channel(environment: str, person: str) -> str:
@@ -36,12 +36,18 @@ class Announcer:
         await self._publish(inbox_channel(environment, person), CHANGED)
 
     async def read(self, environment: str, person: str, ids: Sequence[str]) -> None:
-        """Read on one device: the others learn which items."""
-        await self._publish(inbox_channel(environment, person), READ + ",".join(ids))
+        await self.changed(environment, person, "read", ids)
 
     async def recalled(self, environment: str, person: str, item_id: str) -> None:
-        """Taken back by its sender: whoever shows it takes it away."""
-        await self._publish(inbox_channel(environment, person), RECALLED + item_id)
+        await self.changed(environment, person, "recalled", (item_id,))
+
+    async def changed(self, environment: str, person: str, change: ItemChange, ids: Sequence[str]) -> None:
+        """Read, archived, deleted on one device, or recalled by their sender: whoever shows them learns which."""
+        await self._publish(inbox_channel(environment, person), f"{change}:{','.join(ids)}")
+
+    async def erased(self, environment: str, person: str) -> None:
+        """Nothing of what their devices show is there any more."""
+        await self._publish(inbox_channel(environment, person), ERASED)
 
     async def outcome_known(self, environment: str, notification_id: str) -> None:
         await self._publish(outcome_channel(environment, notification_id), CHANGED)

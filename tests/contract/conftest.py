@@ -14,8 +14,11 @@ from infrastructure.dynamo.caps import CapStore
 from infrastructure.dynamo.client import Dynamo, open_dynamo
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.devices import DeviceStore
 from infrastructure.dynamo.digests import DigestStore
+from infrastructure.dynamo.erasures import ErasureStore
 from infrastructure.dynamo.expansions import ExpansionStore
+from infrastructure.dynamo.forgetting import Forgetting
 from infrastructure.dynamo.inbox import InboxStore
 from infrastructure.dynamo.marks import QuarantineMarks
 from infrastructure.dynamo.notifications import NotificationStore
@@ -24,6 +27,7 @@ from infrastructure.dynamo.preferences import PreferenceStore
 from infrastructure.dynamo.schedules import ScheduleStore
 from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
+from infrastructure.dynamo.traces import Traces
 from infrastructure.dynamo.troubled import TroubleStore
 from infrastructure.dynamo.versions import VersionStore, template_store
 from infrastructure.local.ports import any_free_port
@@ -32,8 +36,11 @@ from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
 from schemas.templates import Template
+from tests.fakes.devices import FakeDevices
 from tests.fakes.digests import FakeDigests
+from tests.fakes.erasures import FakeErasures
 from tests.fakes.keys import FakeKeys
+from tests.fakes.people import FakeForgetting, FakeTraces
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.publisher import FakePublisher
 from tests.fakes.stores import (
@@ -70,6 +77,10 @@ class Shelves:
     expansions: ExpansionStore
     pointers: PointerStore
     templates: VersionStore[Template]
+    devices: DeviceStore
+    erasures: ErasureStore
+    traces: Traces
+    forgetting: Forgetting
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +109,10 @@ def _on(dynamo: Dynamo) -> Shelves:
         ExpansionStore(dynamo),
         PointerStore(dynamo),
         template_store(dynamo),
+        DeviceStore(dynamo),
+        ErasureStore(dynamo),
+        Traces(dynamo),
+        Forgetting(dynamo),
     )
 
 
@@ -122,23 +137,28 @@ def shelves(request: pytest.FixtureRequest) -> Shelves:
 
 def _shelves(request: pytest.FixtureRequest) -> Shelves:
     if request.param == "fake":
-        ledger = FakeDeliveries()
+        ledger, notifications, expansions = FakeDeliveries(), FakeNotifications(), FakeExpansions()
+        inbox, contacts, caps, preferences = FakeInbox(), FakeContacts(), FakeCaps(), FakePreferences()
         return Shelves(
-            FakeNotifications(),
+            notifications,
             ledger,
-            FakeInbox(),
+            inbox,
             FakeTimers(),
             FakeSchedules(),
-            FakeContacts(),
-            FakeCaps(),
-            FakePreferences(),
+            contacts,
+            caps,
+            preferences,
             FakeTrouble(ledger),
             FakeMarks(),
             FakeKeys(),
             FakeDigests(ledger),
-            FakeExpansions(),
+            expansions,
             FakePointers(),
             FakeVersions(),
+            FakeDevices(),
+            FakeErasures(),
+            FakeTraces(ledger, inbox, contacts, caps, preferences),
+            FakeForgetting(notifications, ledger, expansions),
         )
     found: Shelves = request.getfixturevalue(f"shelves_on_{request.param}")
     return found

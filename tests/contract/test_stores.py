@@ -377,6 +377,23 @@ async def test_a_login_makes_a_contact_whose_address_counts_only_when_verified(s
     assert person in await everybody_in(shelves, EVERYONE)
 
 
+async def test_an_address_that_bounced_stays_so_until_another_one_is_known(shelves: Shelves, unique: Unique) -> None:
+    person = unique("ana")
+    contact = Contact(person=person, email="a@x.io", email_verified=True)
+    assert not await shelves.contacts.bounced("dev", person, "a@x.io", NOON), "nobody knows them"
+    await shelves.contacts.learn("dev", contact)
+    assert not await shelves.contacts.bounced("dev", person, "other@x.io", NOON)
+    assert await shelves.contacts.bounced("dev", person, "a@x.io", NOON)
+    await shelves.contacts.learn("dev", contact)
+    found = await shelves.contacts.get("dev", person)
+    assert found is not None
+    assert (found.email_state, found.email_bounced_at) == ("bounced", NOON)
+    await shelves.contacts.learn("dev", contact.model_copy(update={"email": "new@x.io"}))
+    found = await shelves.contacts.get("dev", person)
+    assert found is not None
+    assert (found.email, found.email_state) == ("new@x.io", "verified")
+
+
 @pytest.mark.parametrize("size", [1, 26, 130])
 async def test_many_writes_and_reads_of_one_moment_all_arrive(shelves: Shelves, unique: Unique, size: int) -> None:
     people = tuple(unique("p") for _ in range(size))

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import BrowserContext, expect
 
 from api.openapi import DOCUMENT, operations
+from schemas import asyncapi
 
 NAMES = [operation["operationId"] for _, _, operation in operations(json.loads(DOCUMENT.read_text()))]
 
@@ -39,3 +40,26 @@ async def test_an_operation_tried_out_without_a_login_says_so(context: BrowserCo
     await operation.get_by_role("button", name="Try it out").click()
     await operation.get_by_role("button", name="Execute").click()
     await expect(operation.locator(".live-responses-table")).to_contain_text("401")
+
+
+async def test_every_kafka_topic_and_what_is_said_there_can_be_read(context: BrowserContext) -> None:
+    page = await context.new_page()
+    await page.goto("/asyncapi")
+    document = asyncapi.document()
+    await expect(page.locator("h1")).to_contain_text("Carillon")
+    for operation in document["operations"]:
+        await expect(
+            page.locator(f"[id='operation-{document['operations'][operation]['action']}-{operation}']")
+        ).to_have_count(1)
+    for channel in document["channels"].values():
+        await expect(page.get_by_text(channel["address"], exact=True).first).to_be_visible()
+
+
+async def test_what_a_record_holds_can_be_opened_down_to_its_parts(context: BrowserContext) -> None:
+    page = await context.new_page()
+    await page.goto("/asyncapi")
+    requests = page.locator("[id='operation-receive-receive.requests']")
+    payload = 2  # after parameters and the channel's configuration
+    await requests.get_by_text("Expand all").nth(payload).click()
+    await expect(requests).to_contain_text("collapse_key")
+    await expect(requests).to_contain_text("overrides the address in their contact")

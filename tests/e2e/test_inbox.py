@@ -102,6 +102,27 @@ async def test_what_is_read_in_one_tab_is_read_in_the_other(
         await expect(tab.locator(".item.unread", has_text=second)).to_be_visible()
 
 
+async def test_what_is_archived_or_deleted_in_one_tab_is_gone_from_the_other(
+    opened: Opened, resources: Resources, unique: Callable[[str], str]
+) -> None:
+    one = await opened("/inbox", person="ben")
+    other = await one.context.new_page()
+    await other.goto("/inbox")
+    await expect(other.locator("#inbox-state")).to_have_text("live")
+    away, deleted = unique("Away"), unique("Deleted")
+    for title in (away, deleted):
+        await send(resources, "ben", title)
+        await expect(one.locator(".item", has_text=title)).to_be_visible()
+        await expect(other.locator(".item", has_text=title)).to_be_visible()
+
+    await one.get_by_role("button", name=f"Archive: {away}").click()
+    await one.get_by_role("button", name=f"Delete: {deleted}").click()
+
+    for tab in (one, other):
+        for title in (away, deleted):
+            await expect(tab.locator(".item", has_text=title)).to_have_count(0)
+
+
 async def test_whoever_follows_an_items_link_has_clicked_and_read_it(
     opened: Opened, resources: Resources, unique: Callable[[str], str]
 ) -> None:

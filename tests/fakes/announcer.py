@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from infrastructure.redis.live import Announcer
+from schemas.live import ItemChange
 
 
 class FakeAnnouncer(Announcer):
@@ -15,11 +16,11 @@ class FakeAnnouncer(Announcer):
     async def inbox_changed(self, environment: str, person: str) -> None:
         self.woken.append(("inbox", person))
 
-    async def read(self, environment: str, person: str, ids: Sequence[str]) -> None:
-        self.woken.append(("read", person))
+    async def changed(self, environment: str, person: str, change: ItemChange, ids: Sequence[str]) -> None:
+        self.woken.append((change, person))
 
-    async def recalled(self, environment: str, person: str, item_id: str) -> None:
-        self.woken.append(("recalled", person))
+    async def erased(self, environment: str, person: str) -> None:
+        self.woken.append(("erased", person))
 
     async def verdict_known(self, environment: str, change_id: str) -> None:
         self.woken.append(("verdict", change_id))

@@ -16,12 +16,14 @@ from api.quarantine import Desk
 from api.routes import ops_quarantine
 from consumers.handlers.preferences import ApplyPreferences
 from infrastructure.auth.keyring import Keyring
+from infrastructure.channels.vapid import new_private_key
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.lag import open_lag_reader
 from infrastructure.kafka.lag_watch import LagWatch
 from infrastructure.ports import Handler, Outgoing
 from infrastructure.redis.live import Announcer
 from infrastructure.redis.seen import SeenRequests
+from infrastructure.redis.tickets import Tickets
 from infrastructure.resources import seal_keys
 from schemas.events import Position
 from tests.fakes.browsing import FakeLog
@@ -45,8 +47,14 @@ class WorkingPublisher(FakePublisher):
             "in-app": self._floor.in_app,
             "status": self._floor.persist,
             "digests": self._floor.digest,
+            "erasures": self._floor.erase,
             "preferences": ApplyPreferences(
-                self._floor.preferences, self._floor.announcer, self, self._floor.timers, self._floor.waking
+                self._floor.preferences,
+                self._floor.announcer,
+                self,
+                self._floor.timers,
+                self._floor.waking,
+                self._floor.marks,
             ),
         }
         step = steps.get(record.topic.split(".")[2])
@@ -71,6 +79,7 @@ class House:
             update={
                 "app_secret_key": SecretStr("k" * 32),
                 "api_token": SecretStr("legacy-token"),
+                "vapid_private_key": SecretStr(new_private_key()),
                 "rate_limit_per_minute": 1_000_000,
             }
         )
@@ -91,6 +100,7 @@ class House:
                 "announcer": Announcer(world.redis),
                 "seen": SeenRequests(world.redis, 60),
                 "wakeups": SilentWakeups(),
+                "tickets": Tickets(world.redis, settings.ticket_ttl_s),
                 "lag": LagWatch(lambda: open_lag_reader({})),
             }
         )
@@ -111,6 +121,9 @@ class House:
             digests=self.floor.digests,
             types=self.floor.types,
             templates=self.floor.templates,
+            devices=self.floor.devices,
+            erasures=self.floor.erasures,
+            traces=self.floor.traces,
             trouble=FakeTrouble(self.floor.deliveries),
             marks=FakeMarks(),
         )

@@ -276,19 +276,24 @@ class FakeInbox(InboxStore):
     def __init__(self, outage: Outage | None = None) -> None:
         self.items: dict[tuple[str, str, str], InboxItem] = {}
         self.withdrawn: dict[tuple[str, str, str], Withdrawal] = {}
+        self.deleted: dict[tuple[str, str, str], InboxItem] = {}
         self._outage = outage or Outage()
 
     async def put_if_absent(self, environment: str, item: InboxItem) -> Standing:
         self._outage.write("inbox.put")
         key = (environment, item.person, item.id)
-        if key in self.withdrawn:
+        if self.withdrawn.get(key, "deleted") != "deleted":
             return "withdrawn"
+        if key in self.withdrawn:
+            return "stored"
         self.items.setdefault(key, item)
         return "stored"
 
     async def standing(self, environment: str, person: str, item_id: str) -> Standing | None:
         key = (environment, person, item_id)
-        return "withdrawn" if key in self.withdrawn else "stored" if key in self.items else None
+        if key in self.withdrawn:
+            return "stored" if self.withdrawn[key] == "deleted" else "withdrawn"
+        return "stored" if key in self.items else None
 
     async def withdraw(self, environment: str, person: str, item_id: str, at: datetime) -> Withdrawal:
         self._outage.write("inbox.withdraw")
@@ -307,17 +312,38 @@ class FakeInbox(InboxStore):
         return self.withdrawn.get(key) == "superseded"
 
     async def newest(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
-        found = [item for item in self._of(environment, person) if before is None or item.cursor < before]
+        found = [item for item in self._listed(environment, person) if before is None or item.cursor < before]
         return found[::-1][:limit]
 
+    async def archived(self, environment: str, person: str, *, before: str | None, limit: int) -> list[InboxItem]:
+        found = [item for item in self._of(environment, person) if item.archived_at]
+        return [item for item in found[::-1] if before is None or item.cursor < before][:limit]
+
     async def since(self, environment: str, person: str, *, after: str, limit: int) -> list[InboxItem]:
-        return [item for item in self._of(environment, person) if item.cursor > after][:limit]
+        return [item for item in self._listed(environment, person) if item.cursor > after][:limit]
+
+    async def archive(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        key = (environment, person, item_id)
+        return self._mark_at(key, "seen_at", at) and self._mark_at(key, "archived_at", at)
+
+    async def unarchive(self, environment: str, person: str, item_id: str) -> bool:
+        key = (environment, person, item_id)
+        if key in self.items:
+            self.items[key] = self.items[key].model_copy(update={"archived_at": None})
+        return key in self.items
+
+    async def delete(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
+        key = (environment, person, item_id)
+        if item := self.items.pop(key, None):
+            self.withdrawn[key] = "deleted"
+            self.deleted[key] = item.model_copy(update={"seen_at": item.seen_at or at})
+        return self.withdrawn.get(key) == "deleted"
 
     async def unread(self, environment: str, person: str) -> int:
         return len(await self.unread_ids(environment, person, len(self.items)))
 
     async def unread_ids(self, environment: str, person: str, limit: int) -> list[str]:
-        return [item.id for item in self._of(environment, person) if item.read_at is None][:limit]
+        return [item.id for item in self._listed(environment, person) if item.read_at is None][:limit]
 
     async def mark_read(self, environment: str, person: str, item_id: str, at: datetime) -> bool:
         return self._mark_at((environment, person, item_id), "read_at", at)
@@ -331,7 +357,8 @@ class FakeInbox(InboxStore):
 
     async def answer(self, environment: str, person: str, item_id: str) -> Unless | None:
         self._outage.touch("inbox.answer")
-        item = self.items.get((environment, person, item_id))
+        key = (environment, person, item_id)
+        item = self.items.get(key) or self.deleted.get(key)
         return next((done for done in reversed(MARKS) if item and getattr(item, MARKS[done])), None)
 
     def _mark_at(self, key: tuple[str, str, str], name: str, at: datetime) -> bool:
@@ -339,6 +366,9 @@ class FakeInbox(InboxStore):
         if found is not None and getattr(found, name) is None:
             self.items[key] = found.model_copy(update={name: at})
         return found is not None
+
+    def _listed(self, environment: str, person: str) -> list[InboxItem]:
+        return [item for item in self._of(environment, person) if item.archived_at is None]
 
     def _of(self, environment: str, person: str) -> list[InboxItem]:
         self._outage.touch("inbox.read")
@@ -442,6 +472,14 @@ class FakeContacts(ContactStore):
         changed = self._people.contacts[environment, person] = known.model_copy(update=changes)
         await self.subscribe(environment, person, (EVERYONE,))
         return changed
+
+    async def bounced(self, environment: str, person: str, email: str, at: datetime) -> bool:
+        self._outage.write("contacts.bounced")
+        known = self._people.contacts.get((environment, person))
+        if known is None or known.email != email:
+            return False
+        self._people.contacts[environment, person] = known.model_copy(update={"email_bounced_at": at})
+        return True
 
     async def topics_of(self, environment: str, person: str) -> dict[str, datetime]:
         found = {

@@ -169,7 +169,7 @@ def check(producers: Path, calls: Iterable[Call], dump: Dump, commits: Iterable[
     for call in calls:
         seen[call.delivery].append(call)
     rows = {row["delivery_id"]: row for row in dump.deliveries}
-    items = Counter(row["delivery_id"] for row in dump.inbox)
+    items = Counter(row["delivery_id"] for row in dump.inbox if "withdrawn_at" not in row)  # a tombstone is no item
     effects = Counter({delivery: len(found) for delivery, found in seen.items()}) + items
     return Report(
         lost=tuple(each.delivery for each in claims.owed if _is_lost(effects[each.delivery], rows.get(each.delivery))),

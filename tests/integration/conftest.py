@@ -1,24 +1,21 @@
 """Who knocks: demo people with their tokens; and how providers behave."""
 
-import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 import pytest_asyncio
 
 from infrastructure.auth.keyring import Keyring, key_hash
 from infrastructure.resources import Resources
 from schemas.api_keys import PERMISSIONS, NewKey
+from tests.integration.reader import Reader
 from tests.tokens import bearer, token_of
 
 TokenOf = Callable[[str], Awaitable[dict[str, str]]]
 Fault = Callable[..., Awaitable[None]]
-Shell = Callable[[str], Awaitable[str]]
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -62,35 +59,17 @@ async def fault(sandbox: httpx2.AsyncClient) -> AsyncIterator[Fault]:
         (await sandbox.put(f"/faults/{provider}", json=how)).raise_for_status()
 
     yield behave
-    for provider in ("email", "slack"):
+    for provider in ("email", "slack", "web_push", "fcm", "apns"):
         await behave(provider, mode="ok")
 
 
-@pytest.fixture
-def shell(api: str, bearer_of: TokenOf, resources: Resources, tmp_path: Path) -> Shell:
+@pytest_asyncio.fixture
+async def reader(api: str, bearer_of: TokenOf, resources: Resources, variables: Mapping[str, str], tmp_path: Path) -> Reader:
     """A reader of the documentation: `make run` has left Ana's token, and somebody has made them a key."""
-
-    async def run(script: str) -> str:
-        """What the commands print; they have to succeed."""
-        (tmp_path / ".local").mkdir(exist_ok=True)
-        token = (await bearer_of("ana"))["Authorization"].removeprefix("Bearer ")
-        (tmp_path / ".local/token").write_text(token, encoding="utf-8")
-        ring = Keyring(resources.stores.api_keys, key_hash(resources.settings))
-        wanted = NewKey(name="reader", producer="reader", permissions=PERMISSIONS)
-        key = (await ring.create(wanted, "dev", "olga", datetime.now(UTC))).presented
-        child = await asyncio.create_subprocess_exec(
-            "bash",
-            "-euo",
-            "pipefail",
-            "-c",
-            script.replace("http://localhost:8000", api),
-            cwd=tmp_path,
-            env={**os.environ, "KEY": key},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        said, complained = await asyncio.wait_for(child.communicate(), 60)
-        assert child.returncode == 0, complained.decode()
-        return said.decode()
-
-    return run
+    (tmp_path / ".local").mkdir()
+    token = (await bearer_of("ana"))["Authorization"].removeprefix("Bearer ")
+    (tmp_path / ".local/token").write_text(token, encoding="utf-8")
+    ring = Keyring(resources.stores.api_keys, key_hash(resources.settings))
+    wanted = NewKey(name="reader", producer="reader", permissions=PERMISSIONS)
+    key = (await ring.create(wanted, "dev", "olga", datetime.now(UTC))).presented
+    return Reader(tmp_path, api, {**variables, "CARILLON_URL": api, "CARILLON_API_KEY": key, "KEY": key})

@@ -4,11 +4,9 @@
 import asyncio
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -23,7 +21,6 @@ from schemas.deliveries import Delivery
 from schemas.ids import notification_id
 from schemas.live import InboxItem
 from tests.eventually import eventually
-from tests.integration.conftest import Shell
 from tests.integration.test_email_and_slack import calls, in_state
 from tests.integration.test_preferences import a_person_with_mail
 from tests.kafka_log import document, records_of
@@ -216,19 +213,6 @@ async def test_a_window_whose_events_are_all_cancelled_sends_nothing(
 
     await eventually(is_empty)
     assert await items(resources, person) == []
-
-
-async def test_the_example_of_the_page_does_what_the_page_shows(resources: Resources, shell: Shell) -> None:
-    page = (Path(__file__).parents[2] / "docs/digests.md").read_text(encoding="utf-8")
-    bash, shown = re.findall(r"```(?:bash)?\n(.*?)```", page, re.DOTALL)[:2]
-    said = await shell(bash)
-    assert said.count('"state":"DIGESTED"') == 3, said
-
-    async def look() -> InboxItem | None:
-        return next((item for item in await items(resources, "ana") if item.title == "3 new: Comment 3"), None)
-
-    item = await eventually(look, within_s=30)
-    assert f"{item.title}\n\n{item.message}\n" == shown
 
 
 async def test_what_goes_to_an_audience_is_gathered_for_each_of_its_people(resources: Resources, unique: Unique) -> None:

@@ -65,7 +65,9 @@ class Clockwork:
         """Whoever reads that Kafka topic; false where nobody here does."""
         floor = self.floor
         if sent.topic == PREFERENCES:
-            worker = ApplyPreferences(floor.preferences, floor.announcer, floor.publisher, floor.timers, floor.waking)
+            worker = ApplyPreferences(
+                floor.preferences, floor.announcer, floor.publisher, floor.timers, floor.waking, floor.marks
+            )
             await worker.handle(as_read(sent))
         elif "in-app" in sent.topic:
             await floor.in_app.handle(as_read(sent))

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from fakeredis import FakeAsyncRedis, FakeServer
+
 from consumers.arrivals import Arrivals
 from consumers.cancelling import Canceller
 from consumers.capping import Capping
@@ -14,27 +16,36 @@ from consumers.clocks import Clocks
 from consumers.collapsing import Collapsing
 from consumers.dispatch import Dispatcher
 from consumers.following import Following
+from consumers.forgetting import History
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
 from consumers.handlers.content import Wording
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.digest import CloseDigests
+from consumers.handlers.erase import Erase
 from consumers.handlers.expand import Expand
 from consumers.handlers.persist import Persist
 from consumers.handlers.route import Route
 from consumers.holding import Holding
 from consumers.leases import Leases
 from consumers.lines import Lines
+from consumers.parts import Parts
 from consumers.planning import Planner
 from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
+from consumers.reachability import Reachability
 from consumers.rescheduling import Rescheduler
 from consumers.schedules import Schedules
 from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
+from consumers.unscheduling import Unscheduling
 from consumers.waits import Waits
 from consumers.waking import Waking
+from infrastructure.auth.box import EncryptedBox
+from infrastructure.auth.ending import Ending
+from infrastructure.auth.sessions import SessionStore
+from infrastructure.erasing import Marks, Pseudonyms
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.ports import Outgoing, Received
@@ -52,8 +63,11 @@ from schemas.templates import Template
 from schemas.types import NotificationType
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.backlog import FakeBacklog
+from tests.fakes.devices import FakeDevices
 from tests.fakes.digests import FakeDigests
+from tests.fakes.erasures import FakeErasures
 from tests.fakes.limiter import FakeLimiter
+from tests.fakes.people import FakeForgetting, FakeForgettingDigests, FakeTraces
 from tests.fakes.preferences import FakePreferences
 from tests.fakes.provider import RecordingProvider
 from tests.fakes.publisher import FakePublisher
@@ -145,10 +159,13 @@ class Floor:
         self.timers = FakeTimers(self.outage)
         self.schedules = FakeSchedules(self.outage)
         self.contacts = FakeContacts(self.outage)
+        self.devices = FakeDevices(self.outage)
         self.caps = FakeCaps(self.outage)
         self.person_caps: tuple[Cap, ...] = ()
         self.preferences = FakePreferences(self.outage)
-        self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY))
+        self.erasures = FakeErasures(self.outage)
+        self.marks = Marks(self.erasures, Pseudonyms(KEY.decode()))
+        self.choices = Choices(self.preferences, ("security",), Links("https://notify.example.com", KEY), self.marks)
         self.digests = FakeDigests(self.deliveries, self.outage)
         self.pointers = FakePointers(self.outage)
         self.following = Following(self.timers, self.deliveries, self.inbox, self.pointers)
@@ -160,6 +177,10 @@ class Floor:
         self.channel = RecordingProvider(*script)
         self.looks: list[ReadBack] = []
         self.policies: dict[Channel, Policy] = {}
+        redis = FakeAsyncRedis(server=FakeServer())
+        self.sessions = SessionStore(redis, EncryptedBox(KEY.decode()), 3600)
+        self.ending = Ending(redis, self.sessions)
+        self.sweeps_s = (60.0, 3600.0)
         self.monotonic_s = 0.0
         self.leases = Leases(LEASE, clock=lambda: self.monotonic_s)
         self.catalogue = CATALOGUE
@@ -185,7 +206,16 @@ class Floor:
         return Route(
             Arrivals((KEY,), ()),
             self.notifications,
-            Planner(self.live, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
+            Planner(
+                self.live,
+                self.contacts,
+                self.capping,
+                self.policies,
+                self.choices,
+                self.quotas,
+                self.clocks,
+                self.devices,
+            ),
             self.canceller(reporter),
             self.scheduled,
             Rescheduler(
@@ -227,7 +257,10 @@ class Floor:
         )
 
     def collapsing(self, reporter: Reporter) -> Collapsing:
-        return Collapsing(self.pointers, self.notifications, self.deliveries, self.inbox, self.announcer, reporter)
+        taking_out = TakingOut(self.digests, self.deliveries)
+        return Collapsing(
+            self.pointers, self.notifications, self.deliveries, self.inbox, self.announcer, reporter, taking_out
+        )
 
     @property
     def scheduled(self) -> Schedules:
@@ -250,6 +283,21 @@ class Floor:
         return Waits(self.clocks, self.choices, self.capping)
 
     @property
+    def traces(self) -> FakeTraces:
+        return FakeTraces(self.deliveries, self.inbox, self.contacts, self.caps, self.preferences)
+
+    @property
+    def erase(self) -> Erase:
+        reporter = Reporter(self.publisher, "erase")
+        forgetting = FakeForgetting(self.notifications, self.deliveries, self.expansions)
+        digests = FakeForgettingDigests(self.digests)
+        history = History(self.traces, forgetting, digests, self.notifications, self.timers, reporter)
+        unscheduling = Unscheduling(self.schedules, self.notifications, self.timers, reporter, KEY)
+        parts = Parts(self.traces, self.devices, history, unscheduling, self.ending)
+        pseudonyms = Pseudonyms(KEY.decode())
+        return Erase(self.erasures, pseudonyms, parts, self.timers, self.announcer, self.publisher, self.sweeps_s)
+
+    @property
     def in_app(self) -> DeliverInApp:
         reporter = Reporter(self.publisher, "deliver.in_app")
         return DeliverInApp(
@@ -258,7 +306,7 @@ class Floor:
             self.publisher,
             reporter,
             LONGEST,
-            Lines(self.contacts),
+            Lines(self.contacts, self.devices),
             self.choices,
             self.waits,
             self.following,
@@ -274,7 +322,7 @@ class Floor:
             self.publisher,
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
-            Lines(self.contacts),
+            Lines(self.contacts, self.devices),
             self.choices,
             self.waits,
             self.following,
@@ -283,6 +331,7 @@ class Floor:
             self.timers,
             schedule,
             self.leases,
+            Reachability(self.devices, self.contacts),
         )
 
     @cached_property
@@ -298,7 +347,16 @@ class Floor:
             self.contacts,
             self.deliveries,
             self.timers,
-            Planner(self.live, self.contacts, self.capping, self.policies, self.choices, self.quotas, self.clocks),
+            Planner(
+                self.live,
+                self.contacts,
+                self.capping,
+                self.policies,
+                self.choices,
+                self.quotas,
+                self.clocks,
+                self.devices,
+            ),
             self.canceller(reporter),
             self.gathering(reporter),
             self.collapsing(reporter),

@@ -183,7 +183,7 @@ async def test_a_test_reaches_the_caller_and_needs_no_permission() -> None:
 async def test_a_test_by_email_needs_an_address_that_is_known() -> None:
     house = House()
     wish = {"channels": ["email"]}
-    assert (await house.post(TEST, json=wish)).status_code == 422
+    assert (await house.post(TEST, json=wish)).status_code == 409
     await house.contacts.learn("dev", Contact(person="ana", email="ana@example.com", email_verified=True))
     assert (await house.post(TEST, json=wish)).status_code == 202
     assert json.loads(house.publisher.records[-1].value or b"")["channels"] == ["email", "in_app"]

@@ -123,6 +123,25 @@ def test_a_reply_of_the_relay_is_for_now_or_for_good(code: int, expected: Outcom
     assert read_reply(aiosmtplib.SMTPResponseException(code, "words")) == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "gone"),
+    [
+        ("5.1.1 No such user", True),
+        ("5.1.10 Null MX", True),
+        ("5.2.1 Mailbox disabled", True),
+        ("5.1.8 Bad sender", False),
+        ("5.1.11 unheard of", False),
+        ("5.7.1 Relaying denied", False),
+        ("5.2.2 Mailbox full", False),
+        ("No such user", False),
+        ("see 5.1.1", False),
+    ],
+)
+def test_only_a_refusal_of_the_address_itself_says_that_nobody_is_there(words: str, gone: bool) -> None:
+    assert read_reply(aiosmtplib.SMTPResponseException(550, words)) == Dead("smtp_550", gone=gone)
+    assert read_reply(aiosmtplib.SMTPResponseException(450, words)) == Retry("smtp_450")
+
+
 def test_the_unsubscribe_link_stands_in_one_piece_as_mailbox_providers_read_it() -> None:
     """Folded, a long link would come out encoded, and RFC 8058 knows only a link."""
     link = "https://notify.example.com/unsubscribe/" + "A" * 300 + "." + "b" * 43

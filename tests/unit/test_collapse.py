@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from consumers.handlers import deliver_external
 from infrastructure.ports import Received
 from schemas.collapse import Pointer
-from schemas.deliveries import Delivery
+from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.deliveries import row_of as a_row
 from schemas.ids import notification_id
 from schemas.outcomes import Retry, Unavailable
+from schemas.troubled import redriven
 from tests.unit.stories import Floor, a_request, as_read, now
 
 BASE_MS = int((now() - timedelta(minutes=5)).timestamp() * 1000)
@@ -164,6 +166,18 @@ async def test_the_waiting_step_of_a_fallback_ends_with_its_notification() -> No
     assert end_of(floor, 1, "email") == ("SKIPPED", "superseded")
     await floor.external().handle(floor.due_next())
     assert floor.channel.sent == []
+
+
+async def test_an_item_that_an_operator_sends_again_cannot_slip_in_behind_the_newer_one() -> None:
+    floor = await a_floor()
+    await floor.route.handle(an_update(1, channels=["in_app"]))
+    [record] = handed_out(floor, 1, "in_app")
+    carried = DeliveryRecord.model_validate_json(record.value or b"")
+    failed = a_row(carried, now(), state="FAILED", version=1, reason="cannot_render")
+    floor.deliveries.rows["dev", carried.notification_id, carried.delivery_id] = redriven(failed, "op", now())
+    await floor.route.handle(an_update(2, channels=["in_app"]))
+    # whoever handles the older one has looked for a newer one before there was any
+    assert await floor.inbox.standing("dev", "ana", carried.delivery_id) == "withdrawn"
 
 
 async def test_what_was_replaced_cannot_be_taken_back_once_more() -> None:

@@ -80,6 +80,34 @@ async def test_cancelled_after_the_end_it_is_what_its_digest_is() -> None:
         assert row_of(floor, 1).state == "DIGESTED"
 
 
+async def test_a_newer_one_takes_the_older_out_of_the_open_window() -> None:
+    floor = a_floor()
+    await sends(floor, 1, 2, collapse_key="post-7")
+    row = row_of(floor, 1)
+    assert (row.state, row.reason) == ("SKIPPED", "superseded")
+    await windows_close(floor)
+    assert told(floor) == ["r-2"]
+
+
+async def test_superseded_before_it_joined_it_never_joins() -> None:
+    floor = a_floor()
+    floor.outage.failing["digests.join"] = 1
+    with pytest.raises(Unavailable):
+        await sends(floor, 1, collapse_key="post-7")
+    await sends(floor, 2, 1, collapse_key="post-7")
+    await windows_close(floor)
+    assert told(floor) == ["r-2"]
+
+
+async def test_what_is_in_a_closed_digest_stays_in_it() -> None:
+    floor = a_floor()
+    await sends(floor, 1, collapse_key="post-7")
+    await windows_close(floor)
+    await sends(floor, 2, collapse_key="post-7")
+    assert row_of(floor, 1).state == "DIGESTED"
+    assert told(floor) == ["r-1"]
+
+
 async def test_what_expires_inside_its_window_is_taken_out_at_the_end() -> None:
     floor = a_floor()
     soon = now() + timedelta(milliseconds=30)

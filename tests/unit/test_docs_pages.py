@@ -22,7 +22,7 @@ async def ask(path: str) -> httpx2.Response:
         return await client.get(path)
 
 
-@pytest.mark.parametrize("path", ["/docs", "/api/v1/docs", "/redoc", "/api/v1/redoc"])
+@pytest.mark.parametrize("path", ["/docs", "/api/v1/docs", "/redoc", "/api/v1/redoc", "/asyncapi"])
 async def test_a_page_runs_only_scripts_of_ours(path: str) -> None:
     answer = await ask(path)
     policy = answer.headers["content-security-policy"]
@@ -31,4 +31,6 @@ async def test_a_page_runs_only_scripts_of_ours(path: str) -> None:
     assert not re.search(r"script-src|unsafe|https?://(?!localhost)", policy)
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", answer.text)
     named = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
-    assert all(name == "/openapi.json" or (STATIC / name.removeprefix("/static/")).is_file() for name in named)
+    assert all(
+        name in ("/openapi.json", "/asyncapi.json") or (STATIC / name.removeprefix("/static/")).is_file() for name in named
+    )

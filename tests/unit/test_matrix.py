@@ -15,6 +15,11 @@ OPEN = {
     "GET /api/v1/docs",
     "GET /api/v1/redoc",
     "GET /openapi.json",
+    "GET /asyncapi",
+    "GET /asyncapi.json",
+    "GET /schemas/request.json",
+    "GET /schemas/receipt.json",
+    "GET /schemas/status.json",
     "GET /playground/config",
     "GET /livez",
     "GET /readyz",
@@ -29,7 +34,13 @@ OPEN = {
 }
 FOR_OPERATORS = ("/api/v1/ops/", "/api/v1/keys")
 # A key may use these in its own environment, and they name no other.
-NOT_OF_AN_ENVIRONMENT = {"GET /api/v1/auth/me", "GET /api/v1/ops/lag", "POST /subscribe", "POST /send-notification"}
+NOT_OF_AN_ENVIRONMENT = {
+    "GET /api/v1/auth/me",
+    "GET /api/v1/ops/lag",
+    "GET /api/v1/ops/groups",
+    "POST /subscribe",
+    "POST /send-notification",
+}
 # 200 with a verdict per request, each of them 403 for a foreign environment.
 VERDICTS_INSIDE = {"POST /api/v1/notifications/batch"}
 

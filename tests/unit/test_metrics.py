@@ -9,6 +9,7 @@ import infrastructure.metrics  # noqa: F401 - registers them
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 NAMES = {
+    "carillon_addresses_gone_total",
     "api_requests_total",
     "api_request_duration_seconds",
     "published_messages_total",
@@ -18,6 +19,7 @@ NAMES = {
     "carillon_late_results_total",
     "carillon_moved_back_total",
     "carillon_preference_changes_total",
+    "carillon_erasures_total",
     "carillon_digest_events_total",
     "carillon_digests_closed_total",
     "carillon_provider_calls_total",

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from jsonschema import Draft202012Validator
 
 from api.batch import taken
 from api.intake import Acceptance, Submission, read_request
 from api.openapi import DOCUMENT, RENEW, as_text, document, operations
+from api.openapi_data import DATA
 from api.openapi_parts import EXAMPLES, REQUESTS, TAGS
 from schemas.api_keys import ApiKey, SecretOfKey, described
 from schemas.events import Position
@@ -84,7 +86,13 @@ def test_a_refusal_has_the_shape_it_is_sent_in(found: dict[str, Any]) -> None:
         enveloped = path.startswith("/api/v1/")
         media = "application/json" if enveloped else "application/problem+json"
         schema = {"$ref": f"#/components/schemas/{'ProblemEnvelope' if enveloped else 'Problem'}"}
-        assert operation["responses"]["default"]["content"] == {media: {"schema": schema}}
+        refusals = [answer for status, answer in operation["responses"].items() if status.startswith("4")]
+        assert all(answer["content"] == {media: {"schema": schema}} for answer in refusals)
+
+
+def test_every_answer_is_named_so_that_none_can_hide_behind_any_other(found: dict[str, Any]) -> None:
+    assert not [path for path, _, operation in operations(found) if "default" in operation["responses"]]
+    assert found["paths"]["/api/v1/notifications/"]["get"]["responses"].keys() >= {"200", "400", "401", "403", "404", "429"}
 
 
 def test_the_legacy_headers_are_needed_together(found: dict[str, Any]) -> None:
@@ -112,6 +120,16 @@ def test_the_example_of_a_key_has_the_members_of_a_key() -> None:
         {name: value for name, value in shown.items() if name not in ("key", "state", "secrets")} | {"secrets": (secret,)}
     )
     assert shown == described(key, key.created_at) | {"key": shown["key"]}
+
+
+def test_every_noun_is_said_of_an_operation_that_exists(found: dict[str, Any]) -> None:
+    assert DATA.keys() <= {operation["operationId"] for _, _, operation in operations(found)}
+
+
+@pytest.mark.parametrize("name", sorted(DATA.keys() & EXAMPLES.keys()))
+def test_an_example_of_an_answer_fits_its_schema(found: dict[str, Any], name: str) -> None:
+    schema = DATA[name] | {"components": found["components"]}
+    Draft202012Validator(schema).validate(EXAMPLES[name])
 
 
 def test_nothing_of_this_deployment_is_in_the_document(found: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import httpx2
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from api.auth import get_current_user
 from api.problems import install_problems
@@ -40,9 +40,10 @@ def a_watch(*groups: str) -> LagWatch:
 
 
 @asynccontextmanager
-async def a_client(watch: LagWatch, user: User) -> AsyncIterator[httpx2.AsyncClient]:
+async def a_client(watch: LagWatch, user: User, *more: APIRouter) -> AsyncIterator[httpx2.AsyncClient]:
     app = FastAPI()
-    app.include_router(router)
+    for each in (router, *more):
+        app.include_router(each)
     install_problems(app)
     app.state.resources = SimpleNamespace(lag=watch)
     app.dependency_overrides[get_current_user] = lambda: user

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.auth import get_current_user
+from api.cursors import Cursors, the_cursors
 from api.dependencies import the_environment, the_resources
 from api.problems import install_problems
 from api.replays import the_repairs
@@ -33,6 +34,7 @@ async def a_client(
     app.dependency_overrides |= {
         get_current_user: lambda: a_user(*permissions),
         the_environment: lambda: "dev",
+        the_cursors: lambda: Cursors("s" * 32, "list"),
     }
     if shop is not None:
         house, repairs = shop.house, shop.repairs

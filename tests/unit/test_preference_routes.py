@@ -34,7 +34,7 @@ OFF = {"choices": [{"level": "category", "name": "offers", "channel": "email", "
 
 def a_worker(store: FakePreferences, publisher: FakePublisher) -> ApplyPreferences:
     floor = Floor()
-    return ApplyPreferences(store, FakeAnnouncer(), publisher, floor.timers, floor.waking)
+    return ApplyPreferences(store, FakeAnnouncer(), publisher, floor.timers, floor.waking, floor.marks)
 
 
 class HandsOver(FakePublisher):

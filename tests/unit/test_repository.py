@@ -14,7 +14,7 @@ from api.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 VENDOR = "api/static/vendor/"
-LARGEST, LARGEST_VENDORED = 1_000_000, 2_000_000
+LARGEST, LARGEST_VENDORED = 1_000_000, 2_600_000
 # Put together from parts, or this file would be the first to be found.
 MACHINE_PATH = re.compile(r"(?<![\w.*})>-])/(?:" + "|".join(("work", "root", r"home/[a-z]+", r"Users/[A-Za-z]+")) + r")/")
 PACKAGE_REGISTRIES = re.compile(

@@ -20,7 +20,7 @@ from infrastructure.local.sandbox.mail import read_mail
 
 SLACK = "/slack/services/T0/B0/secret"
 SMS = "/sms/2010-04-01/Accounts/AC1/Messages.json"
-PUSH = "/push/v1/projects/demo/messages:send"
+PUSH = "/fcm/v1/projects/demo/messages:send"
 PLAYGROUND = "http://localhost:8000"
 
 
@@ -100,9 +100,13 @@ async def test_twilio_and_fcm_are_answered_in_their_shapes(sandbox: httpx2.Async
     sms = await sandbox.post(SMS, data={"To": "+33600000000", "From": "+1555", "Body": "hello"})
     assert (sms.status_code, sms.json()["status"]) == (201, "queued")
     assert (await sandbox.post(SMS, data={"Body": "hello"})).json()["code"] == 21604
-    push = await sandbox.post(PUSH, json={"message": {"token": "t", "notification": {"title": "hello"}}})
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "a.b.c"}
+    token = (await sandbox.post("/fcm/token", data=grant)).json()["access_token"]
+    known, hello = {"Authorization": f"Bearer {token}"}, {"message": {"token": "t", "notification": {"title": "hello"}}}
+    push = await sandbox.post(PUSH, json=hello, headers=known)
     assert push.json()["name"].startswith("projects/demo/messages/")
-    assert (await sandbox.post(PUSH, json={"message": {}})).json()["error"]["status"] == "INVALID_ARGUMENT"
+    assert (await sandbox.post(PUSH, json=hello)).status_code == 401
+    assert (await sandbox.post(PUSH, json={"message": {}}, headers=known)).json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
 @pytest.mark.parametrize("header", ["X-Carillon-Delivery", "Idempotency-Key", "webhook-id"])

@@ -8,7 +8,7 @@ from schemas import topics
 from schemas.requests import CHANNELS
 from schemas.topics import ENVIRONMENTS, PRIORITIES, Environment
 
-WORKERS = ("route", "expand", "persist", "preferences", "digest", *(f"deliver.{channel}" for channel in CHANNELS))
+WORKERS = ("route", "expand", "persist", "preferences", "digest", "erase", *(f"deliver.{channel}" for channel in CHANNELS))
 
 
 def test_the_names_are_those_of_the_design() -> None:
@@ -23,6 +23,7 @@ def test_the_names_are_those_of_the_design() -> None:
         "notifications.dev.status",
         "notifications.dev.preferences",
         "notifications.dev.digests",
+        "notifications.dev.erasures",
         "notifications.dev.receipts",
         "notifications.dev.quarantine",
         "notifications.dev.dlq",

@@ -11,7 +11,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from infrastructure.local.loopback import LOOPBACK_HOSTS
 from infrastructure.local.sandbox.calls import Call, CallLog, Provider
 from infrastructure.local.sandbox.faults import Fault, FaultBoard
-from infrastructure.local.sandbox.providers import push_routes, sms_routes, webhook_routes
+from infrastructure.local.sandbox.providers import sms_routes, webhook_routes
+from infrastructure.local.sandbox.push import apns_routes, fcm_routes, web_push_routes
 from infrastructure.local.sandbox.reception import Reception
 from infrastructure.local.sandbox.settings import SandboxSettings
 from infrastructure.local.sandbox.slack import slack_routes
@@ -25,7 +26,7 @@ def sandbox_app(settings: SandboxSettings, reception: Reception) -> FastAPI:
     app = FastAPI(title="Provider sandbox", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(CORSMiddleware, allow_origins=list(settings.reading_origins), allow_methods=["GET"])
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK_HOSTS))
-    for routes in (slack_routes, webhook_routes, sms_routes, push_routes):
+    for routes in (slack_routes, webhook_routes, sms_routes, web_push_routes, fcm_routes, apns_routes):
         app.include_router(routes(reception))
     app.include_router(_call_routes(reception.calls))
     app.include_router(_fault_routes(reception.faults))

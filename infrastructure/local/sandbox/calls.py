@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-Provider = Literal["email", "email_backup", "slack", "webhook", "sms", "push"]
+Provider = Literal["email", "email_backup", "slack", "webhook", "sms", "web_push", "fcm", "apns"]
 
 KEPT_IN_MEMORY = 10_000
 

@@ -1,4 +1,4 @@
-"""Webhooks, SMS and push: addresses and answers, as far as a sender can tell them from the real ones."""
+"""Webhooks and SMS: addresses and answers, as far as a sender can tell them from the real ones."""
 
 import secrets
 from urllib.parse import parse_qsl
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import JsonValue
 
-from infrastructure.local.sandbox.inbound import SHOWN_HEADERS, Body, parse, receive
+from infrastructure.local.sandbox.inbound import SHOWN_HEADERS, Body, receive
 from infrastructure.local.sandbox.reception import Answer, Reception
 
 
@@ -62,31 +62,3 @@ def sms_routes(reception: Reception) -> APIRouter:
 def _refuse_sms(status: int, code: int | None = None) -> Answer:
     code = code or {400: 21211, 401: 20003, 429: 20429}.get(status, 20500)
     return Answer.json(status, {"code": code, "message": "The message was not accepted", "status": status})
-
-
-def push_routes(reception: Reception) -> APIRouter:
-    router = APIRouter()
-
-    @router.post("/push/v1/projects/{project}/messages:send")
-    async def send(project: str, request: Request, body: Body) -> Response:
-        """https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send"""
-        asked = parse(body)
-        message = asked.get("message") if isinstance(asked, dict) else None
-        valid = isinstance(message, dict) and any(message.get(target) for target in ("token", "topic", "condition"))
-        name: JsonValue = {"name": f"projects/{project}/messages/0:{secrets.randbelow(10**16)}"}
-        return await receive(
-            reception,
-            "push",
-            request,
-            {"project": project, "message": message if valid else body},
-            normal=Answer.json(200, name) if valid else _refuse_push(400),
-            refuse=_refuse_push,
-        )
-
-    return router
-
-
-def _refuse_push(status: int) -> Answer:
-    words = {400: "INVALID_ARGUMENT", 404: "UNREGISTERED", 429: "QUOTA_EXCEEDED", 503: "UNAVAILABLE"}
-    word = words.get(status, "INTERNAL")
-    return Answer.json(status, {"error": {"code": status, "message": "The message was not accepted", "status": word}})

@@ -122,6 +122,17 @@ const mail = (call) => [
   make("p", "text", (call.request.text || call.request.html || "").trim()),
 ];
 
+function phone(call, note, address) {
+  if (typeof note?.body !== "string") {
+    return [within("div", "line", [make("span", "subject", "Data"), clock(call)]), make("pre", "", asText(call.request))];
+  }
+  const card = within("div", "phone", [
+    within("div", "line", [make("span", "subject", asText(note.title ?? "")), clock(call)]),
+    make("div", "", note.body),
+  ]);
+  return [card, make("div", "address", address)];
+}
+
 const SHOW = {
   email: mail,
   email_backup: mail,
@@ -141,16 +152,9 @@ const SHOW = {
     within("div", "line", [make("span", "subject", call.request.to), clock(call)]),
     make("div", "bubble", call.request.text),
   ],
-  push: (call) => {
-    const message = call.request.message;
-    const note = message?.notification;
-    if (!note) return [within("div", "line", [make("span", "subject", "Data"), clock(call)]), make("pre", "", asText(message))];
-    const card = within("div", "phone", [
-      within("div", "line", [make("span", "subject", note.title), clock(call)]),
-      make("div", "", note.body),
-    ]);
-    return [card, make("div", "address", `to ${asText(message.token ?? message.topic ?? message.condition)}`)];
-  },
+  web_push: (call) => phone(call, call.request.message, `to the browser ${asText(call.request.browser)}`),
+  fcm: (call) => phone(call, call.request.message?.notification, `to ${asText(call.request.message?.token)}`),
+  apns: (call) => phone(call, call.request.payload?.aps?.alert, `to ${asText(call.request.token)}`),
 };
 
 function verdict(call) {
