@@ -10,9 +10,10 @@ from typing import Any
 from fastapi.encoders import jsonable_encoder
 
 from infrastructure.dynamo.schedules import Entry, of_person
+from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.rendering import CannotRender, plain, render
 from infrastructure.resources import Stores
-from schemas.catalogue import Catalogue, UnknownName
+from schemas.catalogue import UnknownName
 from schemas.deliveries import Delivery
 from schemas.digests import window_in
 from schemas.forgetting import is_only_for
@@ -35,7 +36,7 @@ class Export:
     """One person's, in one environment."""
 
     stores: Stores
-    catalogue: Catalogue
+    catalogue: LiveCatalogue
     environment: Environment
     person: str
 
@@ -103,18 +104,18 @@ class Export:
             for (notification_id, own), notification in zip(mine.items(), found, strict=True):
                 yield {
                     "notification_id": notification_id,
-                    **(self._said(notification) if notification else {}),
+                    **(await self._said(notification) if notification else {}),
                     "deliveries": [self._delivery(row, notification) for row in own],
                 }
 
-    def _said(self, notification: Notification) -> Shown:
+    async def _said(self, notification: Notification) -> Shown:
         """What was said to them; what it was made of only where nobody else got it."""
         plan, request = notification.plan, notification.request
         shown: Shown = {
             "type": plan.type,
             "category": plan.category,
             "accepted_at": notification.accepted_at,
-            "content": self._content(notification),
+            "content": await self._content(notification),
         }
         if plan.told is not None:
             shown["digest_of"] = plan.told.model_dump()
@@ -122,14 +123,15 @@ class Export:
             shown |= {"variables": request.variables, "metadata": request.metadata}
         return shown
 
-    def _content(self, notification: Notification) -> Shown | None:
-        """The text; None where its template is gone."""
+    async def _content(self, notification: Notification) -> Shown | None:
+        """The text, in their language; None where its template is gone."""
         try:
             if notification.request.message is not None:
                 content = plain(notification.request.message)
             else:
-                template = self.catalogue.template(notification.plan.template or "")
-                content = render(template, notification.request.variables)
+                template = await self.catalogue.template(self.environment, notification.plan.template or "")
+                known = await self.stores.contacts.get(self.environment, self.person) if template.has_locales else None
+                content = render(template, notification.request.variables, locale=known.locale if known else None)
         except (CannotRender, UnknownName):
             return None
         return {"title": content.title, "body": content.body, "url": content.url}

@@ -17,6 +17,7 @@ from infrastructure.kafka.entrance import EntranceName
 from infrastructure.kafka.producer import RecordTooLarge
 from infrastructure.metrics import IDEMPOTENCY_HITS
 from infrastructure.redis.seen import Seen
+from infrastructure.variables import check_variables
 from schemas.catalogue import Unresolved
 from schemas.events import FieldError, Position
 from schemas.identity import body_hash
@@ -163,7 +164,7 @@ class Intake:
                     type="request_id_conflict",
                 )
             return Acceptance(submission, known.position, replayed=True)
-        self._check_names(submission.request)
+        await self._check(submission)
         position = await self._submit(submission, traceparent, entrance)
         seen = Seen(submission.producer, submission.request_id, digest, position)
         await self._seen.remember(submission.environment, submission.notification_id, seen)
@@ -184,12 +185,21 @@ class Intake:
             return None
         return Seen(row.producer, row.request_id, row.body_hash, Position.of(row.origin))
 
-    def _check_names(self, request: NotificationRequest) -> None:
-        """Route would refuse it too, by receipt; whoever waits for an answer hears it now."""
+    async def _check(self, submission: Submission) -> None:
+        """Route would refuse it too, by receipt; whoever waits for an answer hears it now, if anybody can tell in time."""
+        request = submission.request
         try:
-            self._catalogue.resolve(request)
+            async with asyncio.timeout(_LOOK_AT_MOST_S):
+                catalogue = await self._catalogue.for_request(submission.environment, request)
+        except (Unavailable, TimeoutError) as error:
+            log.warning("catalogue.not_read", reason=repr(error))
+            return
+        try:
+            kind, template = catalogue.resolve(request)
         except Unresolved as error:
             raise invalid((FieldError(pointer=error.pointer, detail=error.detail),)) from error
+        if flaws := check_variables(kind.variables_schema, request.variables) if template or request.variables else ():
+            raise invalid(flaws)
 
     async def _submit(self, submission: Submission, traceparent: str, entrance: EntranceName) -> Position:
         with acknowledged(submission.request_id):

@@ -21,6 +21,7 @@ async def learn(house: ApiResources, user: User) -> None:
         email_verified=user.email_verified,
         name=user.name or None,
         zone=user.zone or None,
+        locale=user.locale or None,
     )
     for environment in house.settings.environments:
         known = await house.stores.contacts.get(environment, user.id)

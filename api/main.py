@@ -42,6 +42,8 @@ from api.routes import (
     realtime,
     scheduled,
     stream,
+    templates,
+    types,
     unsubscribe,
 )
 from api.security_headers import SecurityHeaders
@@ -67,6 +69,8 @@ ROUTERS = tuple(
         people_data,
         unsubscribe,
         keys,
+        types,
+        templates,
         live,
         stream,
         ops,

@@ -34,6 +34,8 @@ TAGS: list[Node] = [
     {"name": "people", "description": "Where people can be reached, and the topics they belong to"},
     {"name": "login", "description": "Sessions for browsers"},
     {"name": "keys", "description": "API keys of backends"},
+    {"name": "types", "description": "Notification types, in versions"},
+    {"name": "templates", "description": "Texts in locales and for channels, in versions; preview"},
     {"name": "operators", "description": "Lag, deliveries in trouble, holds, quarantine"},
     {"name": "health", "description": "For orchestrators"},
     {"name": "legacy", "description": "The older services' calls, unchanged for their clients"},
@@ -96,6 +98,12 @@ REFUSALS = {
     "legacyPublish": {"409"},
     "replacePreferences": {"412", "428"},
     "changePreferences": {"412"},
+    "createType": {"409", "412", "428"},
+    "saveType": {"409", "412", "428"},
+    "retireType": {"409", "412"},
+    "createTemplate": {"409", "412", "428"},
+    "saveTemplate": {"409", "412", "428"},
+    "retireTemplate": {"409", "412"},
 }
 
 # by operation

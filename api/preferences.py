@@ -38,7 +38,7 @@ class Changing:
 
         Raises `Problem`: 503 when Kafka did not take it, 412 when it was made upon another version, 422 when it may not be.
         """
-        self._refuse_mandatory(change)
+        await self._refuse_mandatory(change)
         command = self._command(change, expected)
         async with self._house.wakeups.listen(verdict_channel(self._environment, command.change_id)) as judged:
             await self._publish(command)
@@ -59,22 +59,26 @@ class Changing:
             at=datetime.now(UTC),
         )
 
-    def _refuse_mandatory(self, change: Change) -> None:
+    async def _refuse_mandatory(self, change: Change) -> None:
         """Their owner learns of it now; the rules would not heed such a choice anyway."""
-        mandatory, types = self._house.settings.mandatory_categories, self._house.catalogue.types
-
-        def category_of(each: Setting) -> str | None:
-            kind = types.get(each.name) if each.level == "type" else None
-            return kind.category if kind else each.name if each.level == "category" else None
-
+        mandatory = self._house.settings.mandatory_categories
+        off = [
+            (number, await self._category_of(each)) for number, each in enumerate(change.settings) if each.enabled is False
+        ]
         errors = [
-            {"pointer": f"/choices/{number}", "detail": f"{category_of(each)} is mandatory: it cannot be switched off"}
-            for number, each in enumerate(change.settings)
-            if each.enabled is False and category_of(each) in mandatory
+            {"pointer": f"/choices/{number}", "detail": f"{category} is mandatory: it cannot be switched off"}
+            for number, category in off
+            if category in mandatory
         ]
         if errors:
             detail = "A mandatory category cannot be switched off."
             raise Problem(422, "Mandatory", detail, type="mandatory_category", errors=errors)
+
+    async def _category_of(self, setting: Setting) -> str | None:
+        if setting.level != "type":
+            return setting.name if setting.level == "category" else None
+        kind = await self._house.catalogue.type_now(self._environment, setting.name)
+        return kind.category if kind else None
 
     async def _publish(self, command: PreferenceCommand) -> None:
         topic, value = topics.preferences(self._environment), command.model_dump_json(exclude_unset=True).encode()

@@ -6,15 +6,15 @@ from datetime import datetime
 
 from consumers.choices import Choices
 from infrastructure.dynamo.caps import CapStore
+from infrastructure.live_catalogue import LiveCatalogue
 from schemas.caps import Cap, Full, Scope, scopes
-from schemas.catalogue import Catalogue
 from schemas.plan import Notification, Plan, PlannedDelivery
 
 
 class Capping:
     """`across_types` are the deployment's, per person. What is urgent or mandatory passes, and is not counted."""
 
-    def __init__(self, caps: CapStore, catalogue: Catalogue, choices: Choices, across_types: Iterable[Cap]) -> None:
+    def __init__(self, caps: CapStore, catalogue: LiveCatalogue, choices: Choices, across_types: Iterable[Cap]) -> None:
         self._caps = caps
         self._catalogue = catalogue
         self._choices = choices
@@ -42,13 +42,13 @@ class Capping:
 
     async def full(self, notification: Notification, line: PlannedDelivery, now: datetime) -> Full | None:
         """Of one that found a cap full when it was planned: counts it now, or says what it goes on waiting for."""
-        if not line.capped or not (among := self._scopes(notification)):
+        if not line.capped or not (among := await self._scopes(notification)):
             return None
         return await self._caps.count(notification.environment, line.recipient, among, notification.notification_id, now)
 
-    def _scopes(self, notification: Notification) -> tuple[Scope, ...]:
+    async def _scopes(self, notification: Notification) -> tuple[Scope, ...]:
         """As they are now: a cap that has been taken away holds up nobody."""
-        kind = self._catalogue.types.get(name := _name(notification.plan))
+        kind = await self._catalogue.type_now(notification.environment, name := _name(notification.plan))
         return scopes(name, kind.caps if kind else (), self._across_types)
 
 

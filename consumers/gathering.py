@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from consumers.handlers.content import content_of
+from consumers.handlers.content import Wording
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.notifications import NotificationStore
@@ -17,7 +17,7 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import DELIVERIES, DIGEST_EVENTS
 from infrastructure.ports import Received
 from infrastructure.rendering import CannotRender
-from schemas.catalogue import Catalogue, UnknownName
+from schemas.catalogue import UnknownName
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.digest_terms import Terms
 from schemas.digests import (
@@ -71,14 +71,14 @@ class Gathering:
         notifications: NotificationStore,
         deliveries: DeliveryStore,
         timers: TimerStore,
-        catalogue: Catalogue,
+        wording: Wording,
         reporter: Reporter,
     ) -> None:
         self._digests = digests
         self._notifications = notifications
         self._deliveries = deliveries
         self._timers = timers
-        self._catalogue = catalogue
+        self._wording = wording
         self._reporter = reporter
 
     async def gathers(
@@ -96,7 +96,7 @@ class Gathering:
         return True
 
     async def _row(self, joining: _Joining) -> Delivery | None:
-        event = self._event(joining)
+        event = await self._event(joining)
         if event is None:  # whoever delivers it says why it cannot be rendered; unless it was rendered before
             return await self._known(joining.carried)
         for tried in range(_TRIES):
@@ -139,10 +139,10 @@ class Gathering:
     async def _known(self, carried: DeliveryRecord) -> Delivery | None:
         return await self._deliveries.get(carried.environment, carried.notification_id, carried.delivery_id, carried.shard)
 
-    def _event(self, joining: _Joining) -> Gathered | None:
+    async def _event(self, joining: _Joining) -> Gathered | None:
         notification, line = joining.notification, joining.line
         try:
-            content = content_of(notification, self._catalogue)
+            content = await self._wording.of(notification, line)
         except (CannotRender, UnknownName):
             return None
         variables = notification.request.variables

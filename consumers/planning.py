@@ -11,6 +11,8 @@ from consumers.clocks import Clocks
 from consumers.quotas import Quotas
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.devices import DeviceStore
+from infrastructure.live_catalogue import LiveCatalogue
+from infrastructure.variables import check_variables
 from schemas.audiences import audience_of
 from schemas.catalogue import Catalogue, UnknownName, Unresolved
 from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
@@ -28,10 +30,10 @@ from schemas.types import NotificationType
 class Refused(ValueError):
     """A request that can be read and cannot be carried out."""
 
-    def __init__(self, reason: str, pointer: str, detail: str) -> None:
+    def __init__(self, reason: str, pointer: str, detail: str, *more: FieldError) -> None:
         super().__init__(detail)
         self.reason = reason
-        self.errors = (FieldError(pointer=pointer, detail=detail),)
+        self.errors = (FieldError(pointer=pointer, detail=detail), *more)
 
 
 class Planner:
@@ -39,7 +41,7 @@ class Planner:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: LiveCatalogue,
         contacts: ContactStore,
         capping: Capping,
         policies: Mapping[Channel, Policy],
@@ -58,15 +60,13 @@ class Planner:
         self._devices = devices
 
     async def plan(self, arrival: Arrival) -> Plan:
-        """Raises `Refused` when the request names what is not there."""
-        request = arrival.request
-        try:
-            kind, template = self._catalogue.resolve(request)
-        except Unresolved as error:
-            raise Refused(error.reason, error.pointer, error.detail) from error
-        environment, people = arrival.environment, people_named(request)
+        """Raises `Refused` when the request names what is not there, or its variables are not what its type wants."""
+        environment, request = arrival.environment, arrival.request
+        catalogue = await self._catalogue.for_request(environment, request)
+        kind, template = _resolved(catalogue, request)
+        people = people_named(request)
         channels, category = kind.all_channels_for(request), request.category or kind.category
-        shards, digest = await self._contacts.shards(environment), self._digest(request, kind)
+        shards, digest = await self._contacts.shards(environment), _digest(catalogue, request, kind)
         due_at = max(arrival.accepted_at, first_moment(request.send_at or arrival.accepted_at))
         cutoff = min(due_at, datetime.now(UTC))  # a raw producer's clock may be ahead
         audience = audience_of(request, kind, cutoff, shards, self._policies, digest)
@@ -91,27 +91,16 @@ class Planner:
         plan = plan.with_lines(await self._clocks.all_timed(environment, lines, request.send_at))
         return await self._quotas.applied(arrival, plan)
 
-    def is_over_for_now(self, arrival: Arrival) -> bool:
+    async def is_over_for_now(self, arrival: Arrival) -> bool:
         """Whether it can go on to bulk's queue at once, unplanned: a busy producer's flood costs the others a look."""
         request = arrival.request
+        catalogue = await self._catalogue.for_request(arrival.environment, request)
         try:
-            kind, _ = self._catalogue.resolve(request)
+            kind, _ = catalogue.resolve(request)
         except Unresolved:
             return False
         asked, category = request.priority or kind.priority, request.category or kind.category
         return asked == "normal" and not arrival.waits_as_bulk and self._quotas.is_over_for_now(arrival, category)
-
-    def _digest(self, request: NotificationRequest, kind: NotificationType) -> Digest | None:
-        """How events of this kind are gathered, with its template pinned."""
-        try:
-            digest = agreed(request, kind)
-            if digest is None or digest.template is None:
-                return digest
-            return digest.model_copy(update={"template": self._catalogue.template(digest.template).pinned})
-        except CannotGather as error:
-            raise Refused("invalid", error.pointer, str(error)) from error
-        except UnknownName as error:
-            raise Refused("unknown_template", "/digest/template", str(error)) from error
 
     async def page(self, notification: Notification, people: Sequence[str]) -> tuple[PlannedDelivery, ...]:
         """The lines of some of the people of the plan's audience, by the same rules, as things stand now."""
@@ -146,3 +135,27 @@ class Planner:
             return {}
         found = await self._devices.of_many(environment, people)
         return {person: tuple(device.id for device in devices) for person, devices in found.items()}
+
+
+def _resolved(catalogue: Catalogue, request: NotificationRequest) -> tuple[NotificationType, str | None]:
+    try:
+        kind, template = catalogue.resolve(request)
+    except Unresolved as error:
+        raise Refused(error.reason, error.pointer, error.detail) from error
+    flaws = check_variables(kind.variables_schema, request.variables) if template or request.variables else ()
+    if flaws:
+        raise Refused("bad_variables", flaws[0].pointer, flaws[0].detail, *flaws[1:])
+    return kind, template
+
+
+def _digest(catalogue: Catalogue, request: NotificationRequest, kind: NotificationType) -> Digest | None:
+    """How events of this kind are gathered, with its template pinned."""
+    try:
+        digest = agreed(request, kind)
+        if digest is None or digest.template is None:
+            return digest
+        return digest.model_copy(update={"template": catalogue.template(digest.template).pinned})
+    except CannotGather as error:
+        raise Refused("invalid", error.pointer, str(error)) from error
+    except UnknownName as error:
+        raise Refused("unknown_template", "/digest/template", str(error)) from error

@@ -14,6 +14,7 @@ from consumers.following import Following
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
 from consumers.handlers.bridge import Bridge
+from consumers.handlers.content import Wording
 from consumers.handlers.deliver import Deliver
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
@@ -229,7 +230,11 @@ def _canceller(resources: Resources, reporter: Reporter) -> Canceller:
 
 def _gathering(resources: Resources, reporter: Reporter) -> Gathering:
     stores = resources.stores
-    return Gathering(stores.digests, stores.notifications, stores.deliveries, stores.timers, resources.catalogue, reporter)
+    return Gathering(stores.digests, stores.notifications, stores.deliveries, stores.timers, _wording(resources), reporter)
+
+
+def _wording(resources: Resources) -> Wording:
+    return Wording(resources.catalogue, resources.stores.contacts)
 
 
 def _collapsing(resources: Resources, reporter: Reporter) -> Collapsing:
@@ -289,7 +294,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
     if channel == "in_app":
         return DeliverInApp(
             stores.notifications,
-            resources.catalogue,
+            _wording(resources),
             resources.publisher,
             reporter,
             longest,
@@ -304,7 +309,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
     waits = tuple(timedelta(seconds=wait) for wait in settings.retry_schedule_s)
     return DeliverExternal(
         stores.notifications,
-        resources.catalogue,
+        _wording(resources),
         resources.publisher,
         reporter,
         longest,

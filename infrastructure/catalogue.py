@@ -1,15 +1,18 @@
 """Reads types and templates from a folder of YAML files; anything wrong stops the start with the file's name."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from infrastructure.rendering import check_template
+from infrastructure.checking import template_flaws, type_flaws
 from schemas.base import Value
 from schemas.catalogue import Catalogue
-from schemas.types import NotificationType, Template
+from schemas.events import FieldError
+from schemas.templates import Template
+from schemas.types import NotificationType
 
 
 class CatalogueFile(Value):
@@ -32,11 +35,14 @@ def load_catalogue(folder: Path) -> Catalogue:
         raise BrokenCatalogue(f"TYPES_DIR={folder} is no folder")
     files = [_read(path) for path in sorted(folder.glob("*.yaml"))]
     try:
-        return Catalogue.of(
+        catalogue = Catalogue.of(
             (each for file in files for each in file.types), (each for file in files for each in file.templates)
         )
+        for kind in catalogue.types.values():
+            _refuse(f"type {kind.pinned}", type_flaws(kind, catalogue.template))
     except (ValueError, LookupError) as error:
         raise BrokenCatalogue(f"TYPES_DIR={folder}: {error}") from error
+    return catalogue
 
 
 def _read(path: Path) -> CatalogueFile:
@@ -44,7 +50,13 @@ def _read(path: Path) -> CatalogueFile:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         file = _FILE.validate_python(content or {})
         for template in file.templates:
-            check_template(template)
-    except (yaml.YAMLError, ValidationError, ValueError) as error:
+            _refuse(f"template {template.pinned}", template_flaws(template))
+    except (yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
         raise BrokenCatalogue(f"{path}: {error}") from error
     return file
+
+
+def _refuse(named: str, flaws: Iterable[FieldError]) -> None:
+    said = "; ".join(f"{flaw.pointer.removeprefix('/')}, {flaw.detail}" for flaw in flaws)
+    if said:
+        raise ValueError(f"{named}, {said}")

@@ -30,13 +30,16 @@ from infrastructure.dynamo.tallies import Tallies
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.traces import Traces
 from infrastructure.dynamo.troubled import TroubleStore
+from infrastructure.dynamo.versions import VersionStore, template_store, type_store
 from infrastructure.kafka.entrance import Entrance
 from infrastructure.kafka.producer import open_publisher
+from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.redis.live import Announcer
 from infrastructure.settings import Settings
-from schemas.catalogue import Catalogue
+from schemas.templates import Template
+from schemas.types import NotificationType
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Stores:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    types: VersionStore[NotificationType]
+    templates: VersionStore[Template]
     devices: DeviceStore
     tallies: Tallies
     erasures: ErasureStore
@@ -82,6 +87,8 @@ class Stores:
             digests,
             ExpansionStore(dynamo),
             PointerStore(dynamo),
+            type_store(dynamo),
+            template_store(dynamo),
             DeviceStore(dynamo),
             Tallies(deliveries),
             ErasureStore(dynamo),
@@ -96,7 +103,7 @@ class Resources:
     """What both floors above share."""
 
     settings: Settings
-    catalogue: Catalogue
+    catalogue: LiveCatalogue
     stores: Stores
     publisher: Publisher
     entrance: Entrance
@@ -115,7 +122,7 @@ def seal_keys(settings: Settings) -> tuple[bytes, ...]:
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Raises `Unavailable` with a sentence when a part cannot be reached at start."""
-    catalogue = load_catalogue(settings.types_dir)
+    folder = load_catalogue(settings.types_dir)
     async with AsyncExitStack() as stack:
         redis = open_redis(settings)
         stack.push_async_callback(redis.aclose)
@@ -125,10 +132,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         push = await stack.enter_async_context(open_push_clients(settings))
         dynamo = await stack.enter_async_context(open_dynamo(settings))
         publisher = await stack.enter_async_context(open_publisher(settings))
+        stores = Stores.on(dynamo, settings.audience_shards)
+        catalogue = LiveCatalogue(folder, stores.types, stores.templates, settings.types_refresh_s)
         yield Resources(
             settings=settings,
             catalogue=catalogue,
-            stores=Stores.on(dynamo, settings.audience_shards),
+            stores=stores,
             publisher=publisher,
             entrance=Entrance(publisher, seal_keys(settings)[0], catalogue),
             redis=redis,

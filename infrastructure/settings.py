@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     rate_limit_per_minute: int = Field(default=100, ge=1)
     types_dir: Path = Path("deploy/types")
+    types_refresh_s: float = Field(default=5.0, ge=0)
     sandbox_url: str = ""
 
     # login

@@ -18,6 +18,7 @@ class Contact(Record):
     email_verified: bool = False
     name: str | None = None
     zone: str | None = None
+    locale: str | None = None  # BCP 47
     email_bounced_at: UtcDatetime | None = None  # a provider said for good that nobody is there
 
     @property

@@ -1,9 +1,8 @@
-"""Notification types and templates: what others call a workflow, as data."""
+"""Notification types: what others call a workflow, as data."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from schemas.base import Value
 from schemas.caps import Cap
@@ -13,33 +12,14 @@ from schemas.outcomes import Policy
 from schemas.requests import MAX_STEPS, Channel, FallbackStep, NotificationRequest, Slug
 from schemas.topics import Priority
 
-TemplateText = Annotated[str, StringConstraints(max_length=40_000)]
 
-
-class Template(Value):
-    """Texts in Jinja2; `html` is for e-mail only and is escaped where the others are not."""
-
-    name: Slug
-    version: int = Field(default=1, ge=1)
-    title: TemplateText = ""
-    body: TemplateText
-    html: TemplateText | None = None
-    url: TemplateText | None = None
-
-    @property
-    def pinned(self) -> str:
-        return f"{self.name}@{self.version}"
-
-
-class NotificationType(Value):
-    """Binds a name to category, template, channels, priority, expiry, policies and caps; pinned when a request is routed.
+class TypeTerms(Value):
+    """A type without its name: category, template, channels, priority, expiry, policies, caps and what its variables are.
 
     `policy` says per channel what happens when nobody can tell whether an attempt went out; a channel it does not name
     keeps the deployment's DELIVERY_POLICY.
     """
 
-    name: Slug
-    version: int = Field(default=1, ge=1)
     category: Slug = "general"
     template: Slug | None = None
     channels: tuple[Channel, ...] = Field(default=("in_app",), min_length=1)
@@ -49,16 +29,19 @@ class NotificationType(Value):
     policy: dict[Channel, Policy] = Field(default_factory=dict)
     caps: tuple[Cap, ...] = Field(default=(), max_length=4)
     digest: Digest | None = None
+    variables_schema: dict[str, JsonValue] | None = None  # JSON Schema 2020-12
 
     @model_validator(mode="after")
-    def _digest_has_a_window(self) -> "NotificationType":
+    def _digest_has_a_window(self) -> "TypeTerms":
         if self.digest is not None and self.digest.window is None and not self.digest.by_choice:
             raise ValueError("a digest needs a window, unless it is only by_choice")
         return self
 
     @property
-    def pinned(self) -> str:
-        return f"{self.name}@{self.version}"
+    def templates(self) -> dict[str, str]:
+        """Every template it needs, by the JSON pointer that names it."""
+        named = {"/template": self.template, "/digest/template": self.digest.template if self.digest else None}
+        return {pointer: name for pointer, name in named.items() if name is not None}
 
     def channels_for(self, request: NotificationRequest) -> tuple[Channel, ...]:
         """The first channels of a person: the request's, else the type's."""
@@ -73,6 +56,17 @@ class NotificationType(Value):
         if request.fallback is not None:
             return request.fallback
         return self.fallback if request.channels is None else ()
+
+
+class NotificationType(TypeTerms):
+    """A named version of it; pinned when a request is routed."""
+
+    name: Slug
+    version: int = Field(default=1, ge=1)
+
+    @property
+    def pinned(self) -> str:
+        return f"{self.name}@{self.version}"
 
 
 def in_turn(channels: Sequence[Channel], steps: Sequence[FallbackStep]) -> tuple[tuple[int, Channel], ...]:

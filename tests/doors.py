@@ -41,6 +41,12 @@ BODIES: Mapping[str, Any] = {
     "POST /send-notification": {"recipient_ids": ["ana"], "message": "Hello"},
     "POST /api/v1/keys": NEW_KEY,
     "POST /api/v1/ops/deliveries/{notification_id}/{delivery_id}/settle": {"state": "SENT"},
+    # names of the folder: whoever may write is told so each time
+    "POST /api/v1/types": {"name": "order.shipped"},
+    "POST /api/v1/templates": {"name": "order-shipped", "body": "Hello"},
+    "PUT /api/v1/templates/{template_name}": {"body": "Hello"},
+    "POST /api/v1/templates/preview": {"template": {"body": "Hello"}},
+    "POST /api/v1/templates/{template_name}/preview": {"variables": {"order": "42"}},
 }
 PREFERENCE = preference_id(("category", "matrix", "email"))
 QUERIES: Mapping[str, dict[str, str]] = {
@@ -65,6 +71,8 @@ class Doors:
             "token": "none",
             "person": "ana",
             "topic": "matrix",
+            "type_name": "order.shipped",
+            "template_name": "order-shipped",
             "group": "dev.nobody",
             "device": device_id("fcm", "matrix-token"),
         }

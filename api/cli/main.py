@@ -9,6 +9,7 @@ from api.cli.lag import lag
 from api.cli.people import people
 from api.cli.setup import setup
 from api.cli.trace import trace
+from api.cli.types import types
 from api.cli.unknown import unknown
 from api.cli.vapid import vapid
 
@@ -34,6 +35,7 @@ app.add_typer(dlq)
 app.add_typer(unknown)
 app.add_typer(holds)
 app.add_typer(keys)
+app.add_typer(types)
 app.add_typer(people)
 
 

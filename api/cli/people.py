@@ -32,11 +32,12 @@ def export(person: Person, environment: Where = "") -> None:
     """
     from api.exporting import Export
     from infrastructure.catalogue import load_catalogue
+    from infrastructure.live_catalogue import LiveCatalogue
 
-    catalogue = load_catalogue(settings_here().types_dir)
+    folder = load_catalogue(settings_here().types_dir)
 
     async def work(where: "Environment", stores: "Stores") -> None:
-        async for piece in Export(stores, catalogue, where, person).text():
+        async for piece in Export(stores, LiveCatalogue(folder, stores.types, stores.templates), where, person).text():
             typer.echo(piece, nl=False)
         typer.echo()
 

@@ -13,6 +13,7 @@ from api.problems import Problem
 from api.subscribing import PEOPLE_WRITE, TopicNames, refuse_closed, refuse_others
 from infrastructure.auth.user import User
 from schemas.base import Value
+from schemas.locales import Locale
 from schemas.quiet_hours import ZoneName
 from schemas.recipients import Contact
 from schemas.requests import Name, Slug
@@ -31,11 +32,12 @@ class ContactPatch(Value):
     email: EmailStr | None = None
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     zone: ZoneName | None = None
+    locale: Locale | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "ContactPatch":
         if not self.model_fields_set:
-            raise ValueError("nothing to change: say email, name or zone")
+            raise ValueError("nothing to change: say email, name, zone or locale")
         return self
 
 

@@ -1,15 +1,16 @@
 """One's own preferences. No permission is needed, and nobody else's can be named."""
 
-import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from api.audiences import rows_shown
 from api.auth import CurrentUser
 from api.dependencies import House, InEnvironment
 from api.envelope import ok
+from api.if_match import IfMatch, expected_version
 from api.preferences import Changing, pending
 from api.problems import Problem
 from api.wiring import ApiResources
@@ -24,22 +25,13 @@ from schemas.topics import Environment, Priority
 
 router = APIRouter(prefix="/api/v1/preferences", tags=["preferences"])
 
-_ETAG = re.compile(r'"(\d{1,9})"')
-IfMatch = Annotated[
-    str | None,
-    Header(
-        max_length=100,
-        description="The ETag of the preferences the change is made upon; `*` for any",
-        json_schema_extra={"pattern": f"^({_ETAG.pattern}|\\*)$"},
-        examples=['"3"'],
-    ),
-]
 
-
-def effective(house: ApiResources, chosen: Preferences, now: datetime) -> dict[str, dict[str, bool]]:
+def effective(
+    house: ApiResources, categories: Collection[str], chosen: Preferences, now: datetime
+) -> dict[str, dict[str, bool]]:
     """The whole matrix as it works out: every known category on every channel, without type and topic choices."""
     mandatory = house.settings.mandatory_categories
-    known = {kind.category for kind in house.catalogue.types.values()} | {"general", *mandatory}
+    known = {*categories, "general", *mandatory}
     known |= {choice.name for choice in chosen.choices if choice.level == "category"}
     return {
         category: {
@@ -57,7 +49,7 @@ async def _shown(house: ApiResources, environment: Environment, person: str, res
     meta = {
         "version": chosen.version,
         "mandatory": house.settings.mandatory_categories,
-        "effective": effective(house, chosen, datetime.now(UTC)),
+        "effective": effective(house, await house.catalogue.categories(environment), chosen, datetime.now(UTC)),
     }
     return ok(chosen.model_dump(mode="json", exclude={"version"}), meta=meta)
 
@@ -70,16 +62,6 @@ async def _change(
         response.status_code = 202
         return ok(pending(change_id), "Accepted: it will be carried out before long. Read your preferences to see it.")
     return await _shown(house, environment, person, response)
-
-
-def _expected(if_match: str | None) -> int | None:
-    """The version a change is made upon; `*` takes any. A weak or foreign tag matches nothing (RFC 9110 section 13.1.1)."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    found = _ETAG.fullmatch(if_match.strip())
-    if found is None:
-        raise Problem(412, "Changed meanwhile", "If-Match is none of our ETags; send the one of the last GET unchanged.")
-    return int(found[1])
 
 
 @router.get("", operation_id="getPreferences")
@@ -101,7 +83,7 @@ async def put(
     if if_match is None:
         detail = "Say with If-Match which version this replaces: the ETag of the last GET, or * for any."
         raise Problem(428, "Precondition required", detail)
-    return await _change(house, environment, user.id, response, body.change(), _expected(if_match))
+    return await _change(house, environment, user.id, response, body.change(), expected_version(if_match))
 
 
 @router.patch("", operation_id="changePreferences")
@@ -114,7 +96,7 @@ async def patch(
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
     """Single switches, mute, quiet hours or zone; everything else stays. If-Match is optional: nothing is overwritten."""
-    return await _change(house, environment, user.id, response, body.change(), _expected(if_match))
+    return await _change(house, environment, user.id, response, body.change(), expected_version(if_match))
 
 
 @router.get("/explain", operation_id="explainPreferences")
@@ -135,7 +117,7 @@ async def explained(
         return ok(await _past(house, environment, notification_id, user.id, chosen))
     if channel is None:
         raise Problem(422, "Invalid request", "Give notification_id, or channel with category, type, topic, priority.")
-    kind = house.catalogue.types.get(type or "")
+    kind = await house.catalogue.type_now(environment, type) if type else None
     asked = About(
         channel=channel,
         category=category or (kind.category if kind else "general"),

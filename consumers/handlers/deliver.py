@@ -9,7 +9,7 @@ import structlog
 from consumers.burial import crash, put_away
 from consumers.choices import NOTHING_CHOSEN, Choices
 from consumers.following import Following
-from consumers.handlers.content import content_of
+from consumers.handlers.content import Wording
 from consumers.lines import Lines
 from consumers.waits import Waits
 from infrastructure.dynamo.notifications import NotificationStore
@@ -18,7 +18,7 @@ from infrastructure.metrics import DELIVERIES
 from infrastructure.ports import Content, Publisher, Received
 from infrastructure.rendering import CannotRender
 from schemas import cloudevents, topics
-from schemas.catalogue import Catalogue, UnknownName
+from schemas.catalogue import UnknownName
 from schemas.deliveries import Delivery, DeliveryRecord, State
 from schemas.erasures import ERASED, covers
 from schemas.events import event_of
@@ -34,7 +34,7 @@ class Deliver(ABC):
     def __init__(
         self,
         notifications: NotificationStore,
-        catalogue: Catalogue,
+        wording: Wording,
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
@@ -44,7 +44,7 @@ class Deliver(ABC):
         following: Following,
     ) -> None:
         self._notifications = notifications
-        self._catalogue = catalogue
+        self._wording = wording
         self._publisher = publisher
         self._reporter = reporter
         self._longest = longest
@@ -126,10 +126,10 @@ class Deliver(ABC):
         unwanted = self._choices.refusal(chosen, notification, line, now)
         return ("SKIPPED", unwanted) if unwanted else None
 
-    def content(self, notification: Notification) -> Content | str:
+    async def content(self, notification: Notification, line: PlannedDelivery) -> Content | str:
         """The text, or the reason why there is none."""
         try:
-            return content_of(notification, self._catalogue)
+            return await self._wording.of(notification, line)
         except (CannotRender, UnknownName) as error:
             log.warning("delivery.not_rendered", error=str(error))
             return "cannot_render"

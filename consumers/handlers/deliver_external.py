@@ -12,6 +12,7 @@ import structlog
 
 from consumers.choices import Choices
 from consumers.following import Following
+from consumers.handlers.content import Wording
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
 from consumers.lines import Lines
@@ -23,7 +24,6 @@ from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import LATE_RESULTS
 from infrastructure.ports import Content, Publisher, Received, Sender
-from schemas.catalogue import Catalogue
 from schemas.collapse import collapse_id
 from schemas.consequences import Moment, Terms, after_attempt, after_look, given_up
 from schemas.deliveries import Delivery, DeliveryRecord
@@ -74,7 +74,7 @@ class DeliverExternal(Deliver):
     def __init__(
         self,
         notifications: NotificationStore,
-        catalogue: Catalogue,
+        wording: Wording,
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
@@ -89,7 +89,7 @@ class DeliverExternal(Deliver):
         leases: Leases,
         reachability: Reachability,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, waits, following)
+        super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers
@@ -121,7 +121,7 @@ class DeliverExternal(Deliver):
     ) -> None:
         terms = Terms(line.policy, self._schedule, self.deadline_of(notification, line), self._sender.reads_back)
         # everything that can fail comes before the claim
-        content = self.content(notification)
+        content = await self.content(notification, line)
         if isinstance(content, Content):
             content = replace(
                 content,

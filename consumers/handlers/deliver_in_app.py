@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from consumers.choices import Choices
 from consumers.following import Following
-from consumers.handlers.content import data_of
+from consumers.handlers.content import Wording, data_of
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.holding import Holding
 from consumers.lines import Lines
@@ -14,7 +14,6 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Content, Publisher, Received
 from infrastructure.redis.live import Announcer
-from schemas.catalogue import Catalogue
 from schemas.deliveries import Delivery, DeliveryRecord, State, row_of
 from schemas.holds import Hold
 from schemas.live import InboxItem
@@ -26,7 +25,7 @@ class DeliverInApp(Deliver):
     def __init__(
         self,
         notifications: NotificationStore,
-        catalogue: Catalogue,
+        wording: Wording,
         publisher: Publisher,
         reporter: Reporter,
         longest: timedelta,
@@ -38,7 +37,7 @@ class DeliverInApp(Deliver):
         inbox: InboxStore,
         announcer: Announcer,
     ) -> None:
-        super().__init__(notifications, catalogue, publisher, reporter, longest, lines, choices, waits, following)
+        super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following)
         self._holding = holding
         self._inbox = inbox
         self._announcer = announcer
@@ -65,7 +64,7 @@ class DeliverInApp(Deliver):
         hold = await self._waits.hold(notification, line, chosen, now) if stop is None else None
         if hold is not None and not await self._goes_out_all_the_same(record, delivery, notification, line, hold):
             return
-        content = self.content(notification)
+        content = await self.content(notification, line)
         if isinstance(content, str):
             await self.report(record, delivery, _row(delivery, now, "FAILED", content), notification)
             return

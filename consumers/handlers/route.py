@@ -87,7 +87,7 @@ class Route:
         if request.send_at is not None and (first := first_moment(request.send_at)) > now:
             await self._postpone(record, arrival, first, request)
             return
-        if self._planner.is_over_for_now(arrival):
+        if await self._planner.is_over_for_now(arrival):
             await self._setting_aside.put(record, arrival)
             return
         if request.send_at is not None and last_moment(request.send_at) > now:  # not everybody is due yet

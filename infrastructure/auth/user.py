@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from schemas.base import UtcDatetime, Value
+from schemas.locales import locale_or_none
 from schemas.quiet_hours import zone_or_none
 from schemas.topics import Environment
 
@@ -28,6 +29,7 @@ class User(Value):
     email: str = ""
     email_verified: bool = False
     zone: str = ""
+    locale: str = ""
     expires_at: UtcDatetime
     # what an API key or a service token adds: its producer name, the one environment it works in, and its own limit
     producer: str = ""
@@ -51,6 +53,7 @@ def user_of(claims: Mapping[str, Any], id_claim: str) -> User:
         email=_text(claims, "email"),
         email_verified=claims.get("email_verified") is True,
         zone=zone_or_none(claims.get("zoneinfo")) or "",
+        locale=locale_or_none(claims.get("locale")) or "",
         expires_at=datetime.fromtimestamp(min(moment(claims, "exp"), FAR_FUTURE_S), UTC),
     )
 

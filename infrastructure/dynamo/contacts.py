@@ -49,6 +49,7 @@ class ContactStore:
             "email": contact.email if contact.email_verified else None,
             "email_verified": contact.email_verified,
             "zone": contact.zone,
+            "locale": contact.locale,
         }
         told: Item = {name: value for name, value in changes.items() if value is not None}
         if "email" in told:

@@ -69,6 +69,9 @@ PREFERENCES = Table("preferences", "person", "entry")
 # a window's head, panes and events; and for a series of windows, which one is the newest
 DIGESTS = Table("digests", "window", "entry")
 API_KEYS = Table("api_keys", "key_id", sparse_index=("by_creation", "listed", "created_at"), expires=False)
+# a name's versions; and under `#newest` one row per name, which says what counts of it
+TYPES = Table("types", "named", "version", expires=False)
+TEMPLATES = Table("templates", "named", "version", expires=False)
 # what operators did with records in quarantine, by their place there
 QUARANTINE = Table("quarantine", "position")
 # who was erased and when: the mark that deliver reads, under a name nobody else can make anything of; it stays
@@ -89,6 +92,8 @@ TABLES = (
     QUARANTINE,
     API_KEYS,
     COLLAPSE,
+    TYPES,
+    TEMPLATES,
     ERASURES,
 )
 

@@ -1,19 +1,28 @@
 """The one way a request of our own entrances gets into Kafka: HTTP, the legacy API and the bridge all come through here."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+import structlog
+
+from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.metrics import PUBLISHED_MESSAGES
 from infrastructure.ports import Outgoing, Publisher
 from schemas import cloudevents, topics
-from schemas.catalogue import NO_TYPES, Catalogue
+from schemas.catalogue import NO_TYPES
 from schemas.events import Position
 from schemas.ids import new_request_id, notification_id
+from schemas.outcomes import Unavailable
 from schemas.recipients import people_named
 from schemas.requests import CancelRequest, NotificationRequest, RescheduleRequest
 from schemas.seal import seal
-from schemas.topics import Environment
+from schemas.topics import Environment, Priority
+
+log = structlog.get_logger()
+
+_LOOK_AT_MOST_S = 0.5
 
 EntranceName = Literal["http", "legacy", "bridge"]
 
@@ -40,10 +49,10 @@ class Sender:
 class Entrance:
     """Seals a validated request with the entrance's key, so that route trusts the producer it names."""
 
-    def __init__(self, publisher: Publisher, key: bytes, catalogue: Catalogue = NO_TYPES) -> None:
+    def __init__(self, publisher: Publisher, key: bytes, catalogue: LiveCatalogue | None = None) -> None:
         self._publisher = publisher
         self._key = key
-        self._catalogue = catalogue
+        self._catalogue = catalogue or LiveCatalogue(NO_TYPES)
 
     async def submit(
         self,
@@ -62,7 +71,7 @@ class Entrance:
         """
         people = people_named(request)
         position = await self._publish(
-            topics.requests(environment, self._catalogue.priority(request)),
+            topics.requests(environment, await self._priority(environment, request)),
             people[0] if people else request_id,
             request.model_dump_json(exclude={"request_id"}, exclude_defaults=True).encode(),
             Sender(producer, request_id, correlation_id, traceparent),
@@ -102,6 +111,15 @@ class Entrance:
         sender = Sender(producer, new_request_id(), correlation_id, traceparent)
         await self._publish(topics.requests(environment, "urgent"), request_id, value, sender)
         return sender.event_id
+
+    async def _priority(self, environment: Environment, request: NotificationRequest) -> Priority:
+        """Normal where nobody can tell in time: a store that is out must not keep a request from Kafka."""
+        try:
+            async with asyncio.timeout(_LOOK_AT_MOST_S):
+                return (await self._catalogue.for_request(environment, request)).priority(request)
+        except (Unavailable, TimeoutError) as error:
+            log.warning("priority.not_known", reason=repr(error))
+            return request.priority or "normal"
 
     async def _publish(self, topic: str, key: str, value: bytes, sender: Sender) -> Position:
         headers = cloudevents.event_headers(

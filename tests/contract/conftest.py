@@ -29,11 +29,13 @@ from infrastructure.dynamo.tables import create_tables
 from infrastructure.dynamo.timers import TimerStore
 from infrastructure.dynamo.traces import Traces
 from infrastructure.dynamo.troubled import TroubleStore
+from infrastructure.dynamo.versions import VersionStore, template_store
 from infrastructure.local.ports import any_free_port
 from infrastructure.ports import Publisher
 from infrastructure.redis.client import open_redis
 from infrastructure.resources import Resources
 from infrastructure.settings import Settings
+from schemas.templates import Template
 from tests.fakes.devices import FakeDevices
 from tests.fakes.digests import FakeDigests
 from tests.fakes.erasures import FakeErasures
@@ -53,6 +55,7 @@ from tests.fakes.stores import (
     FakeTimers,
 )
 from tests.fakes.trouble import FakeMarks, FakeTrouble
+from tests.fakes.versions import FakeVersions
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Shelves:
     digests: DigestStore
     expansions: ExpansionStore
     pointers: PointerStore
+    templates: VersionStore[Template]
     devices: DeviceStore
     erasures: ErasureStore
     traces: Traces
@@ -104,6 +108,7 @@ def _on(dynamo: Dynamo) -> Shelves:
         DigestStore(dynamo),
         ExpansionStore(dynamo),
         PointerStore(dynamo),
+        template_store(dynamo),
         DeviceStore(dynamo),
         ErasureStore(dynamo),
         Traces(dynamo),
@@ -149,6 +154,7 @@ def _shelves(request: pytest.FixtureRequest) -> Shelves:
             FakeDigests(ledger),
             expansions,
             FakePointers(),
+            FakeVersions(),
             FakeDevices(),
             FakeErasures(),
             FakeTraces(ledger, inbox, contacts, caps, preferences),

@@ -25,6 +25,7 @@ from api.routes import legacy
 from consumers.handlers.bridge import Bridge
 from infrastructure.catalogue import load_catalogue
 from infrastructure.kafka.entrance import Entrance
+from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.local.ports import any_free_port
 from infrastructure.local.processes import Processes
 from infrastructure.local.valkey import start_valkey
@@ -78,7 +79,7 @@ def an_app(settings: Settings, redis: Redis, publisher: FakePublisher) -> FastAP
         settings=settings,
         redis=redis,
         entrance=Entrance(publisher, b"k" * 32),
-        catalogue=load_catalogue(settings.types_dir),
+        catalogue=LiveCatalogue(load_catalogue(settings.types_dir)),
         seen=SeenRequests(redis, settings.idempotency_ttl_seconds),
         stores=SimpleNamespace(notifications=FakeNotifications()),
         lag=SimpleNamespace(report=()),

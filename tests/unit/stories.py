@@ -19,6 +19,7 @@ from consumers.following import Following
 from consumers.forgetting import History
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
+from consumers.handlers.content import Wording
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.digest import CloseDigests
@@ -46,6 +47,7 @@ from infrastructure.auth.ending import Ending
 from infrastructure.auth.sessions import SessionStore
 from infrastructure.erasing import Marks, Pseudonyms
 from infrastructure.kafka.reporting import Reporter
+from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.ports import Outgoing, Received
 from schemas.breaker import BreakerRules
 from schemas.caps import Cap
@@ -57,7 +59,8 @@ from schemas.plan import Notification
 from schemas.recipients import Contact
 from schemas.requests import Channel
 from schemas.retries import RetrySchedule
-from schemas.types import NotificationType, Template
+from schemas.templates import Template
+from schemas.types import NotificationType
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.backlog import FakeBacklog
 from tests.fakes.devices import FakeDevices
@@ -80,6 +83,7 @@ from tests.fakes.stores import (
     FakeTimers,
     Outage,
 )
+from tests.fakes.versions import FakeVersions
 
 KEY = b"k" * 32
 REQUESTS = "notifications.dev.requests"
@@ -180,6 +184,17 @@ class Floor:
         self.monotonic_s = 0.0
         self.leases = Leases(LEASE, clock=lambda: self.monotonic_s)
         self.catalogue = CATALOGUE
+        self.types: FakeVersions[NotificationType] = FakeVersions(self.outage, "types")
+        self.templates: FakeVersions[Template] = FakeVersions(self.outage, "templates")
+
+    @property
+    def live(self) -> LiveCatalogue:
+        """What was saved over the API on top of `catalogue`; with an empty cache, as somebody who has just started."""
+        return LiveCatalogue(self.catalogue, self.types, self.templates, clock=lambda: self.monotonic_s)
+
+    @property
+    def wording(self) -> Wording:
+        return Wording(self.live, self.contacts)
 
     def a_lease_passes(self) -> None:
         """On the worker's own clock."""
@@ -192,7 +207,7 @@ class Floor:
             Arrivals((KEY,), ()),
             self.notifications,
             Planner(
-                self.catalogue,
+                self.live,
                 self.contacts,
                 self.capping,
                 self.policies,
@@ -226,7 +241,7 @@ class Floor:
         return Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter, taking_out)
 
     def gathering(self, reporter: Reporter) -> Gathering:
-        return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.catalogue, reporter)
+        return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.wording, reporter)
 
     @property
     def digest(self) -> CloseDigests:
@@ -261,7 +276,7 @@ class Floor:
 
     @property
     def capping(self) -> Capping:
-        return Capping(self.caps, self.catalogue, self.choices, self.person_caps)
+        return Capping(self.caps, self.live, self.choices, self.person_caps)
 
     @property
     def waits(self) -> Waits:
@@ -287,7 +302,7 @@ class Floor:
         reporter = Reporter(self.publisher, "deliver.in_app")
         return DeliverInApp(
             self.notifications,
-            self.catalogue,
+            self.wording,
             self.publisher,
             reporter,
             LONGEST,
@@ -303,7 +318,7 @@ class Floor:
     def external(self, *, provider_timeout_s: float = 5.0, schedule: RetrySchedule = SCHEDULE) -> DeliverExternal:
         return DeliverExternal(
             self.notifications,
-            self.catalogue,
+            self.wording,
             self.publisher,
             Reporter(self.publisher, "deliver.email"),
             LONGEST,
@@ -333,7 +348,7 @@ class Floor:
             self.deliveries,
             self.timers,
             Planner(
-                self.catalogue,
+                self.live,
                 self.contacts,
                 self.capping,
                 self.policies,

@@ -19,10 +19,11 @@ from api.problems import install_problems
 from api.routes.batch import router
 from infrastructure.auth.user import User
 from infrastructure.kafka.entrance import Entrance
+from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.redis.rate_limit import RateLimiter
 from infrastructure.redis.seen import SeenRequests
 from infrastructure.settings import Settings
-from schemas.catalogue import Catalogue
+from schemas.catalogue import NO_TYPES
 from schemas.ids import notification_id
 from schemas.recipients import Contact
 from schemas.requests import MAX_BATCH, MAX_BATCH_BYTES, MAX_REQUEST_BYTES
@@ -53,7 +54,7 @@ class House:
         self.app.dependency_overrides[get_current_user] = lambda: user or ana()
         self.app.state.resources = SimpleNamespace(
             settings=Settings(_env_file=None, deployment="local", rate_limit_per_minute=per_minute),
-            catalogue=Catalogue({}, {}),
+            catalogue=LiveCatalogue(NO_TYPES),
             entrance=Entrance(self.publisher, b"key"),
             seen=SeenRequests(redis, 60),
             stores=SimpleNamespace(notifications=FakeNotifications(), contacts=self.contacts),

@@ -5,7 +5,8 @@ import pytest
 from infrastructure.catalogue import BrokenCatalogue, load_catalogue
 from schemas.catalogue import Catalogue, UnknownName, Unresolved
 from schemas.requests import NotificationRequest
-from schemas.types import PLAIN, NotificationType, Template
+from schemas.templates import Template
+from schemas.types import PLAIN, NotificationType
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,12 +104,40 @@ def test_files_of_a_folder_are_one_catalogue(tmp_path: Path) -> None:
         ("templates: [{name: a, body: '{{ oops'}]", "a@1, body, line 1"),
         ("templates: [{name: a, body: 'x', title: '{% if %}'}]", "a@1, title"),
         ("templates: [{name: a, body: '{{ x | nosuchfilter }}'}]", "nosuchfilter"),
+        ("templates: [{name: a, body: x, locales: {fr: {body: '{{ oops'}}}]", "locales/fr/body, line 1"),
+        ("templates: [{name: a, body: x, locales: {Latin_1: {body: y}}}]", "BCP 47"),
+        ("types: [{name: a, variables_schema: {type: text}}]", "a@1, variables_schema/type"),
+        ("types: [{name: a, variables_schema: {$ref: 'https://evil.example'}}]", "of the schema itself"),
+        (
+            "types: [{name: a, template: t, variables_schema: {properties: {n: {}}}}]\n"
+            "templates: [{name: t, body: '{{ m }}'}]",
+            "line 1: m is not among",
+        ),
         ("!!python/object/apply:os.system ['true']", "0.yaml"),
     ],
 )
 def test_a_file_that_cannot_be_used_stops_the_start_and_is_named(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(BrokenCatalogue, match=named):
         load_catalogue(a_folder(tmp_path, text))
+
+
+def test_a_folder_says_the_same_as_the_api(tmp_path: Path) -> None:
+    """Locales, texts per channel and a schema, with a template that keeps to it."""
+    text = """
+types:
+  - name: signup
+    template: welcome
+    variables_schema: {type: object, required: [name], properties: {name: {type: string}}}
+templates:
+  - name: welcome
+    title: "Hello {{ name }}"
+    body: "Good to have you here"
+    channels: {slack: {body: "hi {{ name }}"}}
+    locales:
+      fr: {title: "Bonjour {{ name }}", channels: {slack: {body: "salut"}}}
+"""
+    found = load_catalogue(a_folder(tmp_path, text)).template("welcome")
+    assert found.chosen("fr-CA", "slack").body == "salut"
 
 
 def test_a_missing_folder_is_a_mistake_and_no_empty_catalogue(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from infrastructure.kafka.entrance import Entrance, EntranceName
+from infrastructure.live_catalogue import LiveCatalogue
 from schemas import topics
 from schemas.catalogue import Catalogue
 from schemas.outcomes import Unavailable
@@ -57,7 +58,7 @@ async def test_what_is_urgent_by_its_type_takes_the_urgent_way_from_the_door_on(
 ) -> None:
     types = [NotificationType(name="login.code", priority="urgent"), NotificationType(name="news", priority="bulk")]
     publisher = FakePublisher()
-    await Entrance(publisher, b"k" * 32, Catalogue.of(types, [])).submit(
+    await Entrance(publisher, b"k" * 32, LiveCatalogue(Catalogue.of(types, []))).submit(
         NotificationRequest.model_validate({"to": "ana", "message": "Hi"} | said),
         entrance="http",
         environment="dev",

@@ -66,6 +66,7 @@ async def test_an_address_is_set_by_backends_and_not_by_oneself(ana: httpx2.Asyn
         "email_verified": True,
         "name": "Zoe",
         "zone": None,
+        "locale": None,
         "email_bounced_at": None,
         "email_state": "verified",
     }

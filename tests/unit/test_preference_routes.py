@@ -16,6 +16,7 @@ from api.main import create_app
 from consumers.handlers.preferences import ApplyPreferences
 from infrastructure.auth.user import User
 from infrastructure.kafka.sealing import is_ours
+from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.ports import Outgoing
 from infrastructure.redis.wakeups import CHANGED
 from infrastructure.settings import Settings
@@ -73,7 +74,7 @@ class House:
             stores=SimpleNamespace(preferences=self.store),
             publisher=self.publisher,
             wakeups=AlwaysAwake(),
-            catalogue=CATALOGUE,
+            catalogue=LiveCatalogue(CATALOGUE),
         )
         self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost:8000")
 

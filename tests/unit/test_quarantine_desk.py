@@ -12,7 +12,8 @@ from infrastructure.ports import Received
 from schemas import cloudevents, topics
 from schemas.catalogue import Catalogue
 from schemas.quarantined import SHOWN_BYTES, shown_value
-from schemas.types import NotificationType, Template
+from schemas.templates import Template
+from schemas.types import NotificationType
 from tests.unit.letters import Office, a_raw
 from tests.unit.stories import REQUESTS, as_read, now
 

@@ -1,12 +1,14 @@
 """Texts from templates: strict, sandboxed, bounded; what comes in variables stays text."""
 
+import time
 from typing import Any
 
 import pytest
 
-from infrastructure.rendering import MAX_OUTPUT, CannotRender, plain, render
+from infrastructure.rendering import CannotRender, plain, render
+from infrastructure.sandbox import MAX_OUTPUT
 from schemas.requests import Message
-from schemas.types import Template
+from schemas.templates import Template
 
 # security.md S24: each of these is harmless as a variable and refused, or only text, as a template.
 PAYLOADS = (
@@ -89,6 +91,72 @@ def test_only_html_is_escaped() -> None:
     content = render(Template(name="t", body="{{ x }}", html="<p>{{ x }}</p>"), {"x": "<script>&'\""})
     assert content.body == "<script>&'\""
     assert content.html == "<p>&lt;script&gt;&amp;&#39;&#34;</p>"
+
+
+def doubled(once: str, first: str = "{% set a = 'xxxxxxxxxx' %}") -> str:
+    return first + once * 60 + "{{ a | length }}"
+
+
+# Each would take minutes or gigabytes, and none calls anything that a template may not call.
+HOGS = (
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% for a in many %}{% for b in many %}{% for c in many %}{% endfor %}{% endfor %}{% endfor %}",
+    "{% for a in range(99999) %}" + "x" * 1000 + "{% endfor %}",
+    "{% set b %}{% for a in range(9999) %}" + "x" * 10_000 + "{% endfor %}{% endset %}{{ b | length }}",
+    "{% set b %}{% for a in range(9999) %}{{ big }}{% endfor %}{% endset %}{{ b | length }}",
+    doubled("{% set a = a ~ a %}"),
+    doubled("{% set a = a + a %}"),
+    doubled("{% set a = a | replace('x', a) %}"),
+    doubled("{% set a = a.replace('x', a) %}"),
+    doubled("{% set a = a | list | join(a) %}"),
+    doubled("{% set a = a.join(a) %}"),
+    doubled("{% set a = [a, a] %}", "{% set a = [1] %}"),
+    doubled("{% set a = (a, a) %}", "{% set a = (1,) %}"),
+    doubled("{% set a = {'b': a, 'c': a} %}", "{% set a = {} %}"),
+    "{{ many | map('replace', 'x', big) | list | length }}",
+    "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
+    "{% for x in many recursive %}{{ loop(many) }}{% endfor %}",
+    "{{ (9 ** 64) ** 64 }}",
+    "{{ 65536 ** 65536 }}",
+    "{{ many | tojson(indent=65536) }}",
+    "{{ ([0] + many) | batch(2) | list }}",
+    "{{ 'a' | wordwrap(1, wrapstring=big) }}",
+    "{{ 'http://a.b ' | urlize(rel=big) }}",
+)
+
+
+@pytest.mark.parametrize("source", HOGS)
+def test_a_template_that_would_take_for_ever_is_stopped_at_once(source: str) -> None:
+    began = time.process_time()
+    with pytest.raises(CannotRender):
+        body_of(source, big="x" * 60_000, many=["x" * 100] * 1000)
+    assert time.process_time() - began < 2
+
+
+def test_an_honest_template_has_room() -> None:
+    """A digest of five hundred lines, with conditions, filters and a macro."""
+    source = (
+        "{% macro row(i) %}{{ i.who | upper }}: {{ i.text | truncate(40) }}{% endmacro %}"
+        "{% for i in items if i.who %}{{ loop.index }}/{{ loop.length }} {{ row(i) }}\n{% else %}nothing{% endfor %}"
+    )
+    items = [{"who": f"person {n}", "text": "some words " * 5} for n in range(500)]
+    assert body_of(source, items=items).count("\n") == 500
+
+
+def test_what_is_marked_as_safe_is_escaped_once_and_the_rest_once() -> None:
+    html = "{{ x }}{{ '<i>' | safe }}{{ ['<', x] | join('&') }}{{ x ~ '<' }}{% for c in x %}{{ c }}{% endfor %}"
+    found = render(Template(name="t", body="-", html=html), {"x": "<"}).html
+    assert found == "&lt;<i>&lt;&amp;&lt;&lt;&lt;&lt;"
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [("a\n{{ x.y.z }}", 2), ("a\nb\n{{ nobody }}", 3), ("{% for i in [1] %}\n{{ i / 0 }}{% endfor %}", 2)],
+)
+def test_an_error_names_the_line_of_the_template(source: str, line: int) -> None:
+    with pytest.raises(CannotRender, match=f"body, line {line}: ") as said:
+        body_of(source, x=1)
+    assert said.value.line == line
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

@@ -11,7 +11,8 @@ from schemas.deliveries import Delivery
 from schemas.digest_terms import Digest
 from schemas.digests import Window
 from schemas.plan import Notification
-from schemas.types import NotificationType, Template
+from schemas.templates import Template
+from schemas.types import NotificationType
 from tests.unit.stories import Floor, a_request, as_read, now
 
 DIGESTS = "notifications.dev.digests"
