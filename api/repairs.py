@@ -188,7 +188,7 @@ class Repairs:
 def _timer(row: Delivery, notification: Notification, line: PlannedDelivery, due: datetime) -> Timer:
     record = notification.record_of(line, traceparent=cloudevents.traceparent_of({}))
     turn = row.turn if row.state == "PENDING" else row.turn + 1
-    return turn_timer(record.model_copy(update={"turn": turn, "capped": row.capped}), due)
+    return turn_timer(record.model_copy(update={"turn": turn, "capped": row.capped, "gathers": row.gathers}), due)
 
 
 def _is_inside(row: Delivery, look: Look) -> bool:

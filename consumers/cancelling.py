@@ -67,7 +67,7 @@ class Canceller:
         async def stop(line: PlannedDelivery) -> None:
             row = await self._deliveries.get(environment, notification_id, line.delivery_id, line.shard(shards))
             if row is None or row.state != "SKIPPED":
-                is_gathered = row is not None and row.state == "DIGESTED"
+                is_gathered = row is not None and (row.state == "DIGESTED" or row.gathers is not None)
                 row, _ = await self._ask(record, notification, line, traceparent, is_gathered=is_gathered)
                 if line.channel == "in_app":  # at once, not when persist has read of it: the counts are final afterwards
                     await self._deliveries.record(row.with_step(str(record.position)))

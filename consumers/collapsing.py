@@ -86,7 +86,7 @@ class Collapsing:
 
     async def _is_gathered(self, delivery: DeliveryRecord) -> bool:
         row = await self._row(delivery)
-        return row is not None and row.state == "DIGESTED"
+        return row is not None and (row.state == "DIGESTED" or row.gathers is not None)
 
     async def _withdraw(self, delivery: DeliveryRecord) -> Delivery | None:
         row, now = await self._row(delivery), datetime.now(UTC)

@@ -4,12 +4,13 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from consumers.clocks import Clocks
 from consumers.handlers.content import Wording
-from infrastructure.dynamo.deliveries import DeliveryStore
+from infrastructure.dynamo.deliveries import WAITING, DeliveryStore
 from infrastructure.dynamo.digests import DigestStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
@@ -37,11 +38,13 @@ from schemas.digests import (
 )
 from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery
+from schemas.timers import turn_timer
 
 log = structlog.get_logger()
 
 _TRIES = 12
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.01, 0.5
+_CROWDED_S = (1.0, 5.0)
 
 
 class Crowded(Exception):
@@ -58,6 +61,8 @@ class _Joining:
     carried: DeliveryRecord
     origin: str
     series: Series
+    due_at: datetime
+    rested: Delivery | None = None  # its row, where it has waited for its own time
 
     def new_window(self, before: datetime | None, now: datetime) -> Window:
         pinned, priority = self.notification.plan.type, self.carried.priority
@@ -72,8 +77,10 @@ class Gathering:
         deliveries: DeliveryStore,
         timers: TimerStore,
         wording: Wording,
+        clocks: Clocks,
         reporter: Reporter,
     ) -> None:
+        self._clocks = clocks
         self._digests = digests
         self._notifications = notifications
         self._deliveries = deliveries
@@ -84,31 +91,63 @@ class Gathering:
     async def gathers(
         self, record: Received, notification: Notification, line: PlannedDelivery, carried: DeliveryRecord
     ) -> bool:
-        """True when the line has a row in the ledger afterwards; False when it is to go by itself. Raises `Crowded`."""
+        """True when the line has a row in the ledger afterwards; False when it is to go to its channel, by itself or to
+        rest there until its own time. Raises `Crowded`.
+        """
         if line.digest is None:
             return False
-        series = series_of(notification, line, line.digest)
-        row = await self._row(_Joining(notification, line, line.digest, carried, str(record.position), series))
+        send_at = notification.request.send_at
+        due_at = await self._clocks.due_at(notification.environment, line, send_at) if send_at else notification.accepted_at
+        if send_at is not None and datetime.now(UTC) < due_at:
+            return False
+        row = await self._known(carried) if send_at else None  # read again, it may rest by now
+        if row is None:
+            series, origin = series_of(notification, line, line.digest), str(record.position)
+            row = await self._row(_Joining(notification, line, line.digest, carried, origin, series, due_at))
         if row is None:
             return False
+        await self._say(record, notification, carried, row)
+        return True
+
+    async def joins(
+        self, record: Received, notification: Notification, line: PlannedDelivery, carried: DeliveryRecord
+    ) -> bool:
+        """The same for one that is due now, as its channel asks it; False when it has begun to go by itself."""
+        rested = await self._known(carried)
+        if line.digest is None or not (rested is None or rested.state == "DIGESTED" or _only_rested(rested, carried)):
+            return False
+        series, due_at = series_of(notification, line, line.digest), line.due_at or notification.accepted_at
+        origin = str(record.position)
+        joining = _Joining(notification, line, line.digest, carried, origin, series, due_at, rested)
+        row = rested if rested and rested.state == "DIGESTED" else await self._row(joining)
+        if row is None or row.state != "DIGESTED":
+            return False
+        await self._say(record, notification, carried, row)
+        return True
+
+    async def comes_back(self, carried: DeliveryRecord) -> None:
+        """Its window was too busy: the same turn again, a little later."""
+        later = timedelta(seconds=random.uniform(*_CROWDED_S))  # noqa: S311
+        await self._timers.put(turn_timer(carried, datetime.now(UTC) + later))
+
+    async def _say(self, record: Received, notification: Notification, carried: DeliveryRecord, row: Delivery) -> None:
         event = event_of(row, origin=record.position, **notification.whose)
         await self._reporter.status(event, correlation_id=carried.correlation_id, traceparent=carried.traceparent)
-        return True
 
     async def _row(self, joining: _Joining) -> Delivery | None:
         event = await self._event(joining)
         if event is None:  # whoever delivers it says why it cannot be rendered; unless it was rendered before
-            return await self._known(joining.carried)
+            return None if joining.rested else await self._known(joining.carried)
         for tried in range(_TRIES):
             now = datetime.now(UTC)
             window = await self._window(joining, now, sure=tried == 0)
             if window is not None:
-                mine = event.model_copy(update={"late": window.is_late(event.accepted_at)})
-                row = digested_row(joining.carried, window, mine, now, joining.origin)
+                mine = event.model_copy(update={"late": window.is_late(max(event.accepted_at, joining.due_at))})
+                row = digested_row(joining.carried, window, mine, now, joining.origin, joining.rested)
                 if await self._digests.join(window, mine, row, now):
                     return _counted(row, mine)
                 found = await self._known(joining.carried)
-                if found is not None:
+                if found is not None and (joining.rested is None or found.version != joining.rested.version):
                     return found
             wait = min(_FIRST_WAIT_S * 2**tried, _LONGEST_WAIT_S)
             await asyncio.sleep(wait * random.random())  # noqa: S311 - spreads, hides nothing
@@ -151,13 +190,24 @@ class Gathering:
             delivery_id=line.delivery_id,
             shards=joining.carried.shards,
             accepted_at=notification.accepted_at,
-            expires_at=notification.plan.expires_at,
+            expires_at=_expires(notification, joining.due_at),
             address=line.address,
             title=cut(content.title, MOST_TITLE),
             text=cut(content.body, MOST_TEXT),
             url=link_or_none(content.url),
             variables=variables if len(json.dumps(variables).encode()) <= MOST_VARIABLES_BYTES else {},
         )
+
+
+def _expires(notification: Notification, due_at: datetime) -> datetime | None:
+    plan = notification.plan
+    return plan.expires_at or (due_at + plan.expires_after if plan.expires_after else None)
+
+
+def _only_rested(row: Delivery, carried: DeliveryRecord) -> bool:
+    """It waits for just this turn, and nothing of it has been tried: what an operator released goes by itself."""
+    is_its_turn = row.state in WAITING and row.turn == carried.turn
+    return is_its_turn and row.attempt == 0 and not row.doubtful and not row.released
 
 
 def _counted(row: Delivery, event: Gathered) -> Delivery:

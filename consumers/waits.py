@@ -21,9 +21,11 @@ class Waits:
     async def timed(
         self, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery, chosen: Preferences
     ) -> PlannedDelivery:
-        """The line with what its record knows of its caps, and with the time it is due, where it was sent for later."""
+        """The line with the time it is due, if it was sent for later, and what its record knows of its caps and digest."""
         if delivery.capped and not line.capped:  # of an audience: the stored plan has no line of it
             line = line.model_copy(update={"capped": True})
+        if delivery.gathers is not None and line.digest is None:
+            line = line.model_copy(update={"digest": delivery.gathers})
         return await self._clocks.timed(notification, line, chosen)
 
     async def hold(

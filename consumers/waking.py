@@ -36,5 +36,7 @@ class Waking:
         line = line_of(notification, row.delivery_id, row.recipient, row.known_devices) if notification else None
         if notification is None or line is None:
             return
-        record = notification.record_of(line).model_copy(update={"turn": row.turn, "capped": row.capped})
+        record = notification.record_of(line).model_copy(
+            update={"turn": row.turn, "capped": row.capped, "gathers": row.gathers}
+        )
         await self._timers.put(turn_timer(record, datetime.now(UTC)))

@@ -230,7 +230,15 @@ def _canceller(resources: Resources, reporter: Reporter) -> Canceller:
 
 def _gathering(resources: Resources, reporter: Reporter) -> Gathering:
     stores = resources.stores
-    return Gathering(stores.digests, stores.notifications, stores.deliveries, stores.timers, _wording(resources), reporter)
+    return Gathering(
+        stores.digests,
+        stores.notifications,
+        stores.deliveries,
+        stores.timers,
+        _wording(resources),
+        clocks_of(resources),
+        reporter,
+    )
 
 
 def _wording(resources: Resources) -> Wording:
@@ -302,6 +310,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
             choices_of(resources),
             waits_of(resources),
             following,
+            _gathering(resources, reporter),
             Holding(stores.deliveries, stores.timers),
             stores.inbox,
             resources.announcer,
@@ -317,6 +326,7 @@ def _deliver(channel: str, resources: Resources, reporter: Reporter, dispatcher:
         choices_of(resources),
         waits_of(resources),
         following,
+        _gathering(resources, reporter),
         dispatcher,
         stores.deliveries,
         stores.timers,

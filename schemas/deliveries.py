@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from schemas.base import Record, UtcDatetime
+from schemas.digest_terms import Terms
 from schemas.ids import shard_of
 from schemas.topics import Environment, Priority
 
@@ -55,6 +56,7 @@ class DeliveryRecord(Record):
     turn: int = 0
     bare: bool = False  # to an address, not to a person
     capped: bool = False  # it asks its caps before it goes out
+    gathers: Terms | None = None  # it joins a digest when its own time has come; said where the plan does not list it
     correlation_id: str = ""
     traceparent: str = ""
 
@@ -127,6 +129,7 @@ class Delivery(Record):
     doubtful: bool = False
     released: bool = False
     capped: bool = False
+    gathers: Terms | None = None
     cancel_requested_at: UtcDatetime | None = None
     reason: str | None = None
     provider: str | None = None
@@ -172,7 +175,7 @@ class Delivery(Record):
 def row_of(record: DeliveryRecord, now: datetime, **fields: object) -> Delivery:
     """A row of the delivery a record names."""
     ids = record.model_dump(
-        include={"environment", "notification_id", "delivery_id", "recipient", "channel", "shards", "capped"}
+        include={"environment", "notification_id", "delivery_id", "recipient", "channel", "shards", "capped", "gathers"}
     )
     where = {"endpoint": record.endpoint or None, "devices": record.devices or None}
     return Delivery.model_validate(ids | where | {"updated_at": now} | fields)

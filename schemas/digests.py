@@ -182,7 +182,10 @@ def window_in(row: Delivery) -> str | None:
     return found if row.state == "DIGESTED" and found != row.reason else None
 
 
-def digested_row(record: DeliveryRecord, window: Window, event: Gathered, now: datetime, origin: str) -> Delivery:
+def digested_row(
+    record: DeliveryRecord, window: Window, event: Gathered, now: datetime, origin: str, rested: Delivery | None = None
+) -> Delivery:
+    """`rested` is the row of one that has waited for its own time before it joins."""
     late = (
         f"late: accepted before the last digest was closed at {iso(window.before)}" if event.late and window.before else None
     )
@@ -190,10 +193,12 @@ def digested_row(record: DeliveryRecord, window: Window, event: Gathered, now: d
         record,
         now,
         state="DIGESTED",
-        version=1,
+        version=rested.version + 1 if rested else 1,
+        turn=record.turn,
         reason=reason_of(window.window_id),
         answer=late,
         next_at=window.closes_at,
+        history=rested.history if rested else (),
     )
     return row.with_step(origin)
 

@@ -149,6 +149,7 @@ class Notification(Record):
             priority=audience.priority if audience else self.plan.priority,
             bare=line.bare,
             capped=line.capped,
+            gathers=line.digest if audience else None,
             correlation_id=correlation_id,
             traceparent=traceparent,
         )

@@ -9,6 +9,7 @@ import structlog
 from consumers.burial import crash, put_away
 from consumers.choices import NOTHING_CHOSEN, Choices
 from consumers.following import Following
+from consumers.gathering import Crowded, Gathering
 from consumers.handlers.content import Wording
 from consumers.lines import Lines
 from consumers.waits import Waits
@@ -42,6 +43,7 @@ class Deliver(ABC):
         choices: Choices,
         waits: Waits,
         following: Following,
+        gathering: Gathering,
     ) -> None:
         self._notifications = notifications
         self._wording = wording
@@ -52,6 +54,7 @@ class Deliver(ABC):
         self._choices = choices
         self._waits = waits
         self._following = following
+        self._gathering = gathering
 
     async def handle(self, record: Received) -> None:
         try:
@@ -80,7 +83,29 @@ class Deliver(ABC):
                 await self._put_away(record, "not_planned")
                 return
             line = await self._waits.timed(delivery, notification, line, chosen)
-            await self._act(record, delivery, notification, line, chosen)
+            if not await self._is_gathered(record, delivery, notification, line, chosen):
+                await self._act(record, delivery, notification, line, chosen)
+
+    async def _is_gathered(
+        self,
+        record: Received,
+        delivery: DeliveryRecord,
+        notification: Notification,
+        line: PlannedDelivery,
+        chosen: Preferences,
+    ) -> bool:
+        """What was sent for later joins its digest when its own time has come; what has ended by then does not."""
+        now = now_utc()
+        if line.digest is None or (line.due_at is not None and now < line.due_at):
+            return False
+        if self.stopped(notification, line, chosen, now) or await self._following.needless(notification, line):
+            return False
+        try:
+            return await self._gathering.joins(record, notification, line, delivery)
+        except Crowded as crowded:
+            log.warning("digest.crowded", series=str(crowded))
+            await self._gathering.comes_back(delivery)
+            return True
 
     async def _line(
         self, record: Received, delivery: DeliveryRecord, notification: Notification, erased: datetime | None

@@ -12,6 +12,7 @@ import structlog
 
 from consumers.choices import Choices
 from consumers.following import Following
+from consumers.gathering import Gathering
 from consumers.handlers.content import Wording
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.leases import Leases
@@ -82,6 +83,7 @@ class DeliverExternal(Deliver):
         choices: Choices,
         waits: Waits,
         following: Following,
+        gathering: Gathering,
         sender: Sender,
         deliveries: DeliveryStore,
         timers: TimerStore,
@@ -89,7 +91,7 @@ class DeliverExternal(Deliver):
         leases: Leases,
         reachability: Reachability,
     ) -> None:
-        super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following)
+        super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following, gathering)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers

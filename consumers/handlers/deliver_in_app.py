@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from consumers.choices import Choices
 from consumers.following import Following
+from consumers.gathering import Gathering
 from consumers.handlers.content import Wording, data_of
 from consumers.handlers.deliver import Deliver, now_utc
 from consumers.holding import Holding
@@ -33,11 +34,12 @@ class DeliverInApp(Deliver):
         choices: Choices,
         waits: Waits,
         following: Following,
+        gathering: Gathering,
         holding: Holding,
         inbox: InboxStore,
         announcer: Announcer,
     ) -> None:
-        super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following)
+        super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following, gathering)
         self._holding = holding
         self._inbox = inbox
         self._announcer = announcer

@@ -60,7 +60,8 @@ class DigestStore:
     async def join(self, window: Window, event: Gathered, row: Delivery, now: datetime) -> bool:
         """The event into the window and its row into the ledger.
 
-        False when the window has closed, when the delivery has a row already, or when too many were at it at once.
+        False when the window has closed, when the delivery has another row already than the one it rested in, or when too
+        many were at it at once.
         """
         table = DIGESTS.named(window.environment)
         item = {
@@ -72,7 +73,7 @@ class DigestStore:
         writes = [
             _through(table, window, event.delivery_id, now),
             self._dynamo.put_if(table, item, "attribute_not_exists(entry)"),
-            self._dynamo.put_if(DELIVERIES.named(window.environment), item_of(row), "attribute_not_exists(delivery_id)"),
+            self._dynamo.put_if(DELIVERIES.named(window.environment), item_of(row), *_after(row)),
         ]
         return await self._dynamo.transact(writes, _token())
 
@@ -176,6 +177,13 @@ def _through(table: str, window: Window, delivery_id: str, now: datetime) -> dic
         "ExpressionAttributeValues": encode({":now": iso(now), ":expires": _expires(window)}),
     }
     return {"Update": update}
+
+
+def _after(row: Delivery) -> tuple[str, Item | None]:
+    """The condition of a row that is written whole: nobody has written since the one before it."""
+    return (
+        ("version = :seen", {":seen": row.version - 1}) if row.version > 1 else ("attribute_not_exists(delivery_id)", None)
+    )
 
 
 def _on(table: str, key: Item, condition: str) -> dict[str, Any]:

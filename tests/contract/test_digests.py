@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemas.deliveries import Delivery, DeliveryRecord
+from schemas.deliveries import Delivery, DeliveryRecord, row_of
 from schemas.digest_terms import Terms
 from schemas.digests import Gathered, Series, Window, digested_row, expired_row
 from schemas.ids import window_id
@@ -249,3 +249,44 @@ async def test_what_joined_before_the_end_is_inside_and_nothing_else(
 def _ids(window: Window, number: int) -> tuple[str, str]:
     event = an_event(window.series.recipient, number)
     return event.notification_id, event.delivery_id
+
+
+async def test_one_that_rested_until_its_time_joins_from_just_that_rest(shelves: Shelves, unique: Unique) -> None:
+    person = unique("ana")
+    window, event = a_window(person), an_event(person, 1)
+    await shelves.digests.open(window, None)
+    carried = DeliveryRecord(
+        environment="dev",
+        notification_id=event.notification_id,
+        delivery_id=event.delivery_id,
+        recipient=person,
+        channel="in_app",
+        turn=1,
+        gathers=window.terms,
+    )
+    waits = row_of(carried, NOON, state="RETRY", turn=1, reason="scheduled", next_at=NOON + MINUTE).with_step("t/0/1")
+    rested = await shelves.deliveries.rest(waits)
+    assert rested.gathers == window.terms
+    assert not await shelves.digests.join(window, event, digested_row(carried, window, event, NOON, "t/0/2"), NOON)
+    row = digested_row(carried, window, event, NOON, "t/0/2", rested)
+    assert await shelves.digests.join(window, event, row, NOON)
+    found = await shelves.deliveries.get("dev", event.notification_id, event.delivery_id)
+    assert found == row
+    assert [step.event for step in row.history] == ["held", "digested"]
+    assert await shelves.deliveries.resting_of("dev", person) == []
+    assert not await shelves.digests.join(window, an_event(person, 2), row, NOON), "from the same rest once"
+    assert await inside(shelves, window) == ["Title 1"]
+
+
+async def test_one_that_was_stopped_while_it_rested_does_not_join(shelves: Shelves, unique: Unique) -> None:
+    person = unique("ana")
+    window, event = a_window(person), an_event(person, 1)
+    await shelves.digests.open(window, None)
+    ids = {"notification_id": event.notification_id, "delivery_id": event.delivery_id}
+    carried = DeliveryRecord(environment="dev", recipient=person, channel="in_app", turn=1, **ids)
+    waits = row_of(carried, NOON, state="RETRY", turn=1, reason="scheduled", next_at=NOON + MINUTE)
+    rested = await shelves.deliveries.rest(waits.with_step("t/0/1"))
+    await shelves.deliveries.cancel(carried, NOON, "t/0/2")
+    row = digested_row(carried, window, event, NOON, "t/0/3", rested)
+    assert not await shelves.digests.join(window, event, row, NOON)
+    assert await inside(shelves, window) == []

@@ -49,7 +49,9 @@ class FakeDigests(DigestStore):
             self.crowded -= 1
             return False
         ids = (row.environment, row.notification_id, row.delivery_id)
-        if (*key, pane_of(event.delivery_id)) in self.shut or ids in self._deliveries.rows or event.order in events:
+        standing = self._deliveries.rows.get(ids)
+        moved = row.version != (standing.version if standing else 0) + 1
+        if (*key, pane_of(event.delivery_id)) in self.shut or moved or event.order in events:
             return False
         events[event.order] = event
         self.last_at[key] = max(now, self.last_at.get(key, now))

@@ -241,7 +241,7 @@ class Floor:
         return Canceller(self.notifications, self.deliveries, self.inbox, self.announcer, reporter, taking_out)
 
     def gathering(self, reporter: Reporter) -> Gathering:
-        return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.wording, reporter)
+        return Gathering(self.digests, self.notifications, self.deliveries, self.timers, self.wording, self.clocks, reporter)
 
     @property
     def digest(self) -> CloseDigests:
@@ -310,6 +310,7 @@ class Floor:
             self.choices,
             self.waits,
             self.following,
+            self.gathering(reporter),
             Holding(self.deliveries, self.timers),
             self.inbox,
             self.announcer,
@@ -326,6 +327,7 @@ class Floor:
             self.choices,
             self.waits,
             self.following,
+            self.gathering(Reporter(self.publisher, "deliver.email")),
             Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
             self.timers,
