@@ -1,7 +1,7 @@
 """Whom a request names, and what is known of how to reach them. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from schemas.base import Record, UtcDatetime
@@ -82,8 +82,9 @@ def recipients_of(
     found: dict[str, Recipient] = {}
     for target in request.to:
         match target:
-            case PersonTarget(user=user, email=email):
-                found.setdefault(user, person_as_recipient(user, email, contacts.get(user), (devices or {}).get(user, ())))
+            case PersonTarget(user=user, email=email, slack=slack):
+                known = person_as_recipient(user, email, contacts.get(user), (devices or {}).get(user, ()))
+                found.setdefault(user, replace(known, slack=slack))
             case EmailTarget(email=email):
                 endpoint = endpoint_of(email)
                 found.setdefault(f"email:{endpoint}", Recipient(f"email:{endpoint}", None, email, endpoint))

@@ -38,10 +38,11 @@ CHANNELS: tuple[Channel, ...] = ("in_app", "email", "slack", "push")
 
 
 class PersonTarget(Value):
-    """A person; `email` here overrides the address in their contact."""
+    """A person; `email` here overrides the address in their contact, `slack` names a configured Slack target for them."""
 
     user: Name
     email: EmailStr | None = None
+    slack: Slug | None = None
 
 
 class EmailTarget(Value):

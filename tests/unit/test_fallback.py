@@ -52,6 +52,15 @@ def end_of(floor: Floor, channel: str) -> tuple[str, str | None]:
     return row.state, row.reason
 
 
+async def test_a_person_named_with_a_slack_target_has_their_turn_there_too() -> None:
+    slack_next = SLACK_LATER | {"after": "10m", "unless": "seen"}
+    floor = await a_floor(to={"user": "ana", "slack": "ops"}, fallback=[slack_next])
+    await stored(floor)
+    line = line_on(floor, "slack")
+    assert (line.recipient, line.address, line.endpoint, line.skipped) == ("ana", "ops", "ops", None)
+    assert fired(floor).topic == "notifications.dev.slack"
+
+
 # What is asked
 
 
