@@ -66,7 +66,10 @@ class Rescheduled:
 def refused(why: str) -> Problem:
     said = {
         "cancelled": "It was cancelled, so it has no time any more.",
-        "audience_is_walked": "Its audience is being walked already. Cancel it and send it again.",
+        "audience_is_walked": (
+            "Its audience is being walked already: some of its people may have had it. "
+            "Cancel it, look at the counts, and send it again under another request id."
+        ),
         "not_scheduled": "It was not sent for later, so there is no time to change.",
     }
     return Problem(409, "Not in this state", said[why], type="not_in_this_state")
