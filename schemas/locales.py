@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_TAG = re.compile(r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
 _LONGEST = 35
 
 
@@ -28,7 +28,12 @@ def _cased(part: str) -> str:
     return part.title() if len(part) == 4 and part.isalpha() else part.lower()
 
 
-Locale = Annotated[str, StringConstraints(min_length=2, max_length=_LONGEST), AfterValidator(normal)]
+Locale = Annotated[
+    str,
+    StringConstraints(min_length=2, max_length=_LONGEST),
+    AfterValidator(normal),
+    Field(json_schema_extra={"pattern": _TAG.pattern, "examples": ["fr-CA"]}),
+]
 
 
 def locale_or_none(said: object) -> str | None:

@@ -19,6 +19,7 @@ from schemas import topics
 from schemas.deliveries import Delivery
 from schemas.preference_changes import Change, PreferenceCommand, Setting
 from schemas.recipients import Contact
+from schemas.requests import CHANNELS
 from tests.eventually import eventually
 from tests.integration.conftest import Fault
 from tests.integration.test_email_and_slack import accepted, calls, in_state, send
@@ -137,7 +138,7 @@ async def test_what_get_says_put_takes_back(ana: httpx2.AsyncClient) -> None:
     read = await ana.get(PREFERENCES)
     again = await ana.put(PREFERENCES, json=read.json()["data"], headers={"If-Match": read.headers["ETag"]})
     assert (again.status_code, again.headers["ETag"]) == (200, read.headers["ETag"]), "nothing changed: the same version"
-    assert read.json()["meta"]["effective"]["offers"] == {"in_app": False, "email": False, "slack": False}
+    assert read.json()["meta"]["effective"]["offers"] == dict.fromkeys(CHANNELS, False)
     assert read.json()["meta"]["effective"]["security"]["email"] is True
 
 
