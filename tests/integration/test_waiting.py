@@ -109,6 +109,25 @@ async def test_at_each_persons_own_clock_and_who_moves_gets_it_at_the_new_one(
     assert all(each["notification_id"] != notification for each in (await ana.get(f"{SEND}/pending")).json()["data"])
 
 
+async def test_what_is_to_be_gathered_joins_its_digest_when_its_own_time_comes(
+    resources: Resources, ana: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique
+) -> None:
+    await choose(ana, zone="America/New_York")
+    at, digest = wall_in("America/New_York", 3 * HOUR), {"key": unique("post"), "window": "2s"}
+    several = [
+        await sends(olga, unique("gathered"), to="ana", channels=["in_app"], send_at=at, digest=digest) for _ in range(3)
+    ]
+    for each in several:
+        [row] = (await states(ana, each, in_app="RETRY"))["deliveries"]
+        assert row["reason"] == "scheduled"
+    await choose(ana, zone="Europe/Berlin")  # where that time was hours ago
+    found = [(await states(ana, each, in_app="DIGESTED"))["deliveries"] for each in several]
+    [digest_of_all] = {row["reason"].removeprefix("digest:") for [row] in found}
+    await states(ana, digest_of_all, in_app="SENT")
+    items = await resources.stores.inbox.newest("dev", "ana", before=None, limit=50)
+    assert [item.data["digest"]["count"] for item in items if item.notification_id == digest_of_all] == [3]
+
+
 async def test_a_zone_that_their_contact_tells_moves_what_waits_too(olga: httpx2.AsyncClient, unique: Unique) -> None:
     person = unique("mover")
     contact = f"/api/v1/people/{person}"
