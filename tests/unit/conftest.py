@@ -1,12 +1,14 @@
 """Unit tests open no sockets: whoever tries is told so."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from infrastructure.kafka.consuming import consumer, member, settling
+from tests.fakes.house import House
 from tests.fakes.log import FakeBroker
 
 
@@ -49,3 +51,27 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def broker() -> FakeBroker:
     return FakeBroker({"orders": 2, "orders.urgent": 1})
+
+
+@pytest.fixture(name="house")
+def a_house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """The product in one process, nobody else in it."""
+    return House(tmp_path_factory.mktemp("house"))
+
+
+@pytest.fixture(name="ana")
+async def _ana(house: House) -> AsyncIterator[httpx2.AsyncClient]:
+    async with house.client(await house.token_of("ana")) as client:
+        yield client
+
+
+@pytest.fixture(name="ben")
+async def _ben(house: House) -> AsyncIterator[httpx2.AsyncClient]:
+    async with house.client(await house.token_of("ben")) as client:
+        yield client
+
+
+@pytest.fixture(name="olga")
+async def _olga(house: House) -> AsyncIterator[httpx2.AsyncClient]:
+    async with house.client(await house.token_of("olga")) as client:
+        yield client

@@ -1,6 +1,5 @@
 """Devices over HTTP: one registers one's own, and nobody reads out of it what it takes to send there."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -21,23 +20,6 @@ def a_browser(**changes: Any) -> dict[str, Any]:
 
 def an_app(token: str = "a-secret-token-of-fcm") -> dict[str, Any]:
     return {"kind": "fcm", "token": token}
-
-
-@pytest.fixture(name="house")
-def a_house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return House(tmp_path_factory.mktemp("house"))
-
-
-@pytest.fixture(name="ana")
-async def _ana(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("ana")) as client:
-        yield client
-
-
-@pytest.fixture(name="ben")
-async def _ben(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("ben")) as client:
-        yield client
 
 
 async def listed(client: httpx2.AsyncClient) -> list[dict[str, Any]]:

@@ -4,18 +4,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from api.learning import learn
 from infrastructure.auth.user import User
 from tests.fakes.house import House
 
 COMMANDS = "notifications.dev.preferences"
-
-
-@pytest.fixture(name="house")
-def a_house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return House(tmp_path_factory.mktemp("house"))
 
 
 def ana_in(zone: str) -> User:

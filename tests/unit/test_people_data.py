@@ -1,6 +1,5 @@
 """Export and erasure over HTTP: for oneself and for those with the right to; honest about what is not known yet."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import httpx2
@@ -17,23 +16,6 @@ from tests.unit.stories import Floor, a_request, as_read, now
 from tests.unit.test_erasure import a_command, the_erasure
 
 PEOPLE, SEND = "/api/v1/people", "/api/v1/notifications"
-
-
-@pytest.fixture(name="house")
-def a_house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return House(tmp_path_factory.mktemp("house"))
-
-
-@pytest.fixture(name="ana")
-async def _ana(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("ana")) as client:
-        yield client
-
-
-@pytest.fixture(name="olga")
-async def _olga(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("olga")) as client:
-        yield client
 
 
 async def test_one_takes_everything_along_and_goes(ana: httpx2.AsyncClient) -> None:

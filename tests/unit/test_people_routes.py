@@ -1,6 +1,5 @@
 """People over HTTP: one's own topics, other people's with the right to, and the WebSocket service's two older calls."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -9,23 +8,6 @@ import pytest
 from tests.fakes.house import House
 
 PEOPLE = "/api/v1/people"
-
-
-@pytest.fixture(name="house")
-def a_house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return House(tmp_path_factory.mktemp("house"))
-
-
-@pytest.fixture(name="ana")
-async def _ana(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("ana")) as client:
-        yield client
-
-
-@pytest.fixture(name="olga")
-async def _olga(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("olga")) as client:
-        yield client
 
 
 async def topics(client: httpx2.AsyncClient, person: str = "me") -> list[str]:

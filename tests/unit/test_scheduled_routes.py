@@ -1,6 +1,5 @@
 """What was sent for later, over HTTP: whose it is, who sees it, who may give it another time."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,29 +7,11 @@ import httpx2
 import pytest
 
 from schemas.base import iso
-from tests.fakes.house import House
 from tests.unit.clockwork import wall_in
 from tests.unit.stories import now
 
 SEND = "/api/v1/notifications"
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(name="house")
-def a_house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return House(tmp_path_factory.mktemp("house"))
-
-
-@pytest.fixture(name="olga")
-async def _olga(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("olga")) as client:
-        yield client
-
-
-@pytest.fixture(name="ana")
-async def _ana(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("ana")) as client:
-        yield client
 
 
 def to_the_microsecond(hours: float) -> str:

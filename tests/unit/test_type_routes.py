@@ -1,6 +1,5 @@
 """Types and templates over HTTP: versions, who was first, what is refused and where, previews."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -19,23 +18,6 @@ SIGNUP: dict[str, Any] = {
     "channels": ["in_app"],
     "variables_schema": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
 }
-
-
-@pytest.fixture(name="house")
-def a_house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return House(tmp_path_factory.mktemp("house"))
-
-
-@pytest.fixture(name="olga")
-async def _olga(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("olga")) as client:
-        yield client
-
-
-@pytest.fixture(name="ana")
-async def _ana(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    async with house.client(await house.token_of("ana")) as client:
-        yield client
 
 
 def told(answer: httpx2.Response) -> tuple[int, list[str]]:
