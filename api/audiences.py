@@ -21,11 +21,11 @@ class Reached:
     walks: tuple[Progress, ...]
     in_ledger: Counter[str]
     counted_at: datetime
-    is_cancelled: bool
+    notification: Notification
 
     @property
     def is_walked(self) -> bool:
-        return _is_walked(self.walks, is_cancelled=self.is_cancelled)
+        return _is_walked(self.walks, self.notification)
 
     def counts(self, listed: int) -> Counter[str]:
         """By state; PENDING is what was handed out and had no row yet. Exact once the audience is walked."""
@@ -45,7 +45,17 @@ class Reached:
             "done": self.is_walked,
             "counted_at": self.counted_at,
             "stopped": next((walk.stopped for walk in self.walks if walk.stopped), None),
+            "moving": self._moving(),
         }
+
+    def _moving(self) -> dict[str, Any] | None:
+        """The last wish for another time: how many deliveries that waited have got it, and whether all have."""
+        wish = self.notification.wish
+        if wish is None:
+            return None
+        counted = sum(walk.moving.moved for walk in self.walks if walk.moving is not None and walk.moving.wish == wish)
+        done = all(walk.has_moved(wish) for walk in self.walks)
+        return {"send_at": self.notification.request.send_at, "moved": counted, "done": done}
 
 
 async def reached(stores: Stores, notification: Notification) -> Reached | None:
@@ -54,19 +64,18 @@ async def reached(stores: Stores, notification: Notification) -> Reached | None:
     if audience is None:
         return None
     walks = await stores.expansions.of(environment, notification.notification_id, audience.shards)
-    is_cancelled = notification.cancelled_at is not None
     counted = await stores.tallies.of(
         environment,
         notification.notification_id,
         notification.plan.shards,
-        phase=(is_cancelled, _is_walked(walks, is_cancelled=is_cancelled)),
+        phase=(notification.cancelled_at, notification.wish, _is_walked(walks, notification)),
     )
-    return Reached(audience, tuple(walks), Counter(counted.tally.states), counted.at, is_cancelled)
+    return Reached(audience, tuple(walks), Counter(counted.tally.states), counted.at, notification)
 
 
-def _is_walked(walks: Iterable[Progress], *, is_cancelled: bool) -> bool:
+def _is_walked(walks: Iterable[Progress], notification: Notification) -> bool:
     """To the end, and once it was cancelled also back."""
-    return all(walk.taken_back if is_cancelled else walk.done for walk in walks)
+    return all(walk.taken_back if notification.cancelled_at else walk.done for walk in walks)
 
 
 async def row_named(stores: Stores, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:

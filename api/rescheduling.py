@@ -29,7 +29,10 @@ class Rescheduled:
         self._id = notification_id(environment, producer, request_id)
 
     async def move(self, send_at: datetime, traceparent: str) -> tuple[bool, dict[str, Any]]:
-        """Whether it was carried out in time, and the answer; raises `Problem`: 503 when Kafka did not take it, 409."""
+        """Whether all of it was carried out in time, and the answer; raises `Problem`: 503 when Kafka did not take it, 409.
+
+        Where it has an audience that is done by its walks, page by page.
+        """
         async with self._house.wakeups.listen(outcome_channel(self._environment, self._id)) as changed:
             with acknowledged(self._request_id):
                 change_id = await self._house.entrance.reschedule(
@@ -43,7 +46,7 @@ class Rescheduled:
             found = await self._carried_out(change_id, changed)
         if found is not None and found.refused is not None:
             raise refused(found.refused)
-        return found is not None, {
+        return found is not None and not found.has_audience, {
             "notification_id": self._id,
             "request_id": self._request_id,
             "environment": self._environment,
@@ -66,10 +69,6 @@ class Rescheduled:
 def refused(why: str) -> Problem:
     said = {
         "cancelled": "It was cancelled, so it has no time any more.",
-        "audience_is_walked": (
-            "Its audience is being walked already: some of its people may have had it. "
-            "Cancel it, look at the counts, and send it again under another request id."
-        ),
         "not_scheduled": "It was not sent for later, so there is no time to change.",
     }
     return Problem(409, "Not in this state", said[why], type="not_in_this_state")

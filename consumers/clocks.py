@@ -7,9 +7,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from consumers.choices import Choices
 from infrastructure.dynamo.contacts import ContactStore
+from schemas.deliveries import DeliveryRecord
 from schemas.plan import Notification, PlannedDelivery
 from schemas.preferences import Preferences
 from schemas.schedules import due_in, is_wall_clock
+
+Addressed = PlannedDelivery | DeliveryRecord
 
 
 class Clocks:
@@ -21,7 +24,7 @@ class Clocks:
         self._default = ZoneInfo(default_zone)
 
     async def due_at(
-        self, environment: str, line: PlannedDelivery, send_at: datetime, chosen: Preferences | None = None
+        self, environment: str, line: Addressed, send_at: datetime, chosen: Preferences | None = None
     ) -> datetime:
         """When it is due on this person's clock, as things stand now."""
         if not is_wall_clock(send_at):
@@ -45,7 +48,7 @@ class Clocks:
         times = await asyncio.gather(*(self.due_at(environment, line, send_at) for line in lines))
         return tuple(line.model_copy(update={"due_at": at}) for line, at in zip(lines, times, strict=True))
 
-    async def _zone(self, environment: str, line: PlannedDelivery, chosen: Preferences | None) -> ZoneInfo:
+    async def _zone(self, environment: str, line: Addressed, chosen: Preferences | None) -> ZoneInfo:
         """A newer machine's zone that is not known here is passed over: nobody waits for ever because of it."""
         if line.bare:
             return self._default

@@ -51,6 +51,10 @@ class Crowded(Exception):
     """Too many join one window at once: this one comes back later, so that nobody else waits for it."""
 
 
+class AheadOfItsRow(Exception):
+    """Its timer fired before the row was written that says it waits for this turn: it comes back once that is there."""
+
+
 @dataclass(frozen=True)
 class _Joining:
     """One line on its way into a window of its series."""
@@ -112,8 +116,13 @@ class Gathering:
     async def joins(
         self, record: Received, notification: Notification, line: PlannedDelivery, carried: DeliveryRecord
     ) -> bool:
-        """The same for one that is due now, as its channel asks it; False when it has begun to go by itself."""
+        """The same for one that is due now, as its channel asks it; False when it has begun to go by itself.
+
+        Raises `Crowded` and `AheadOfItsRow`.
+        """
         rested = await self._known(carried)
+        if line.digest is not None and rested is not None and rested.state in WAITING and rested.turn < carried.turn:
+            raise AheadOfItsRow(carried.delivery_id)
         if line.digest is None or not (rested is None or rested.state == "DIGESTED" or _only_rested(rested, carried)):
             return False
         series, due_at = series_of(notification, line, line.digest), line.due_at or notification.accepted_at
@@ -126,7 +135,7 @@ class Gathering:
         return True
 
     async def comes_back(self, carried: DeliveryRecord) -> None:
-        """Its window was too busy: the same turn again, a little later."""
+        """The same turn again, a little later."""
         later = timedelta(seconds=random.uniform(*_CROWDED_S))  # noqa: S311
         await self._timers.put(turn_timer(carried, datetime.now(UTC) + later))
 

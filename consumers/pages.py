@@ -1,4 +1,4 @@
-"""One page of an audience: the next people of a shard, each once however many of the topics they are in."""
+"""A walk over one shard of an audience, and its pages: the next people, each once however many of the topics they are in."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,9 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from infrastructure.dynamo.contacts import ContactStore
+from infrastructure.ports import Received
 from schemas.audiences import PAGE, Audience, ExpandRecord
-from schemas.plan import Notification
+from schemas.deliveries import DeliveryRecord
+from schemas.plan import Notification, PlannedDelivery
 from schemas.recipients import people_named
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One record on its way, and the notification as it was read for the step at hand."""
+
+    record: Received
+    carried: ExpandRecord
+    notification: Notification
+    audience: Audience
+
+    def record_of(self, line: PlannedDelivery) -> DeliveryRecord:
+        return self.notification.record_of(line, self.carried.correlation_id, self.carried.traceparent)
 
 
 @dataclass(frozen=True)
@@ -20,20 +35,13 @@ class Page:
     more: bool
 
 
-async def next_page(
-    contacts: ContactStore,
-    notification: Notification,
-    audience: Audience,
-    carried: ExpandRecord,
-    *,
-    after: str,
-    up_to: str = "",
-) -> Page:
+async def next_page(contacts: ContactStore, walk: Walk, *, after: str, up_to: str = "") -> Page:
     """All topics are read side by side in the order of names: the first names of the merged pages are complete.
 
     Left out is who came after the cutoff, and who is named: they have a line of their own. What is left of a page that was
     begun ends `up_to` where it ended then; before that, when so many have joined meanwhile that one page does not hold them.
     """
+    audience, carried = walk.audience, walk.carried
     reads = (
         contacts.members(carried.environment, topic, carried.shard, after=after, limit=PAGE) for topic in audience.topics
     )
@@ -47,6 +55,6 @@ async def next_page(
     last = within[-1] if within else after
     if up_to > after and (len(within) < len(first) or not more):
         last = up_to
-    named = set(people_named(notification.request))
+    named = set(people_named(walk.notification.request))
     people = [person for person in within if since[person] <= audience.cutoff and person not in named]
     return Page(people, last, more)

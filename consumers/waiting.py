@@ -32,7 +32,8 @@ def capping_of(resources: Resources) -> Capping:
 
 
 def waits_of(resources: Resources) -> Waits:
-    return Waits(clocks_of(resources), choices_of(resources), capping_of(resources))
+    stores = resources.stores
+    return Waits(clocks_of(resources), choices_of(resources), capping_of(resources), stores.notifications, stores.timers)
 
 
 def rescheduler_of(resources: Resources, schedules: Schedules, reporter: Reporter) -> Rescheduler:

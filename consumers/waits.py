@@ -1,22 +1,29 @@
 """Whether a delivery goes out now or rests, for how long, and why: its time, its person's quiet hours, their caps."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from consumers.capping import Capping
 from consumers.choices import Choices
 from consumers.clocks import Clocks
-from schemas.deliveries import DeliveryRecord
+from infrastructure.dynamo.notifications import NotificationStore
+from infrastructure.dynamo.timers import TimerStore
+from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.holds import Hold
 from schemas.plan import Notification, PlannedDelivery
 from schemas.preferences import QUIET_HOURS, Preferences
 from schemas.schedules import SCHEDULED
+from schemas.timers import turn_timer
 
 
 class Waits:
-    def __init__(self, clocks: Clocks, choices: Choices, capping: Capping) -> None:
+    def __init__(
+        self, clocks: Clocks, choices: Choices, capping: Capping, notifications: NotificationStore, timers: TimerStore
+    ) -> None:
         self._clocks = clocks
         self._choices = choices
         self._capping = capping
+        self._notifications = notifications
+        self._timers = timers
 
     async def timed(
         self, delivery: DeliveryRecord, notification: Notification, line: PlannedDelivery, chosen: Preferences
@@ -40,3 +47,15 @@ class Waits:
             return Hold(QUIET_HOURS, quiet)
         full = await self._capping.full(notification, line, now)  # last, because it counts what may go
         return Hold(full.reason, full.until) if full else None
+
+    async def look_again(self, notification: Notification, carried: DeliveryRecord, row: Delivery) -> None:
+        """Wakes at once what has lain down until a time that is not in force any more.
+
+        Whoever moves an audience writes the time, then looks for what rests; whoever lets something rest writes its row,
+        then looks at the time. One of the two sees the other.
+        """
+        if row.reason != SCHEDULED or row.state != "RETRY":
+            return
+        in_force = await self._notifications.moved_to(notification.environment, notification.notification_id)
+        if in_force not in (None, notification.request.send_at):
+            await self._timers.put(turn_timer(carried.model_copy(update={"turn": row.turn}), datetime.now(UTC)))

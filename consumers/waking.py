@@ -8,7 +8,7 @@ from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
 from schemas.deliveries import Delivery
-from schemas.plan import line_of
+from schemas.plan import record_of_row
 from schemas.timers import turn_timer
 from schemas.topics import Environment
 
@@ -33,10 +33,6 @@ class Waking:
 
     async def _wake(self, row: Delivery) -> None:
         notification = await self._notifications.get(row.environment, row.notification_id)
-        line = line_of(notification, row.delivery_id, row.recipient, row.known_devices) if notification else None
-        if notification is None or line is None:
-            return
-        record = notification.record_of(line).model_copy(
-            update={"turn": row.turn, "capped": row.capped, "gathers": row.gathers}
-        )
-        await self._timers.put(turn_timer(record, datetime.now(UTC)))
+        record = record_of_row(notification, row) if notification else None
+        if record is not None:
+            await self._timers.put(turn_timer(record, datetime.now(UTC)))

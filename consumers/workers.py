@@ -31,6 +31,7 @@ from consumers.provider_line import Limits
 from consumers.provider_news import ProviderNews
 from consumers.quotas import QuotaRules, Quotas
 from consumers.reachability import Reachability
+from consumers.retracing import Retracing
 from consumers.schedule import Schedule
 from consumers.schedules import Schedules
 from consumers.sealed import Sealed
@@ -274,6 +275,13 @@ def _planner(resources: Resources) -> Planner:
     )
 
 
+def _retracing(resources: Resources, reporter: Reporter) -> Retracing:
+    stores = resources.stores
+    schedules = Schedules(stores.notifications, stores.schedules, stores.timers)
+    rescheduler = rescheduler_of(resources, schedules, reporter)
+    return Retracing(stores.contacts, stores.deliveries, _canceller(resources, reporter), rescheduler)
+
+
 def _expand(resources: Resources, reporter: Reporter) -> Expand:
     settings, stores = resources.settings, resources.stores
     parameters = connection(settings)
@@ -284,7 +292,7 @@ def _expand(resources: Resources, reporter: Reporter) -> Expand:
         stores.deliveries,
         stores.timers,
         _planner(resources),
-        _canceller(resources, reporter),
+        _retracing(resources, reporter),
         _gathering(resources, reporter),
         _collapsing(resources, reporter),
         resources.publisher,

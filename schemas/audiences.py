@@ -59,11 +59,24 @@ class ExpandRecord(Record):
         return f"{self.notification_id}#{self.shard}"
 
 
+class Moving(Record):
+    """How far one walk has given what rests another time: `wish` says which, `rows` of its ledger shards are behind it.
+
+    Of the shard `ledger` those up to the delivery `after`, of the shards before it all.
+    """
+
+    wish: str
+    ledger: int
+    after: str = ""
+    moved: int = 0
+    done: bool = False
+
+
 class Progress(Record):
     """How far one shard has been walked: everybody up to `cursor` is handed out or skipped, each page counted once.
 
     Of the page up to `page_to` some may be handed out already. Once it is cancelled, the way to `cursor` is walked again:
-    everybody up to `taken_back_to` has been asked to stop.
+    everybody up to `taken_back_to` has been asked to stop. Once it has another time, what rests is given that: `moving`.
     """
 
     environment: Environment
@@ -79,6 +92,7 @@ class Progress(Record):
     stopped: Stop | None = None
     taken_back_to: str = ""
     taken_back: bool = False
+    moving: Moving | None = None
     updated_at: UtcDatetime
 
     @property
@@ -103,6 +117,13 @@ class Progress(Record):
 
     def ended(self, why: Stop, at: datetime) -> "Progress":
         return self.model_copy(update={"done": True, "stopped": why, "updated_at": at})
+
+    def has_moved(self, wish: str | None) -> bool:
+        """Nobody has wished for another time, or all that rests has got it."""
+        return wish is None or (self.moving is not None and self.moving.wish == wish and self.moving.done)
+
+    def moved_past(self, moving: Moving, at: datetime) -> "Progress":
+        return self.model_copy(update={"moving": moving, "updated_at": at})
 
     def taken_back_past(self, last: str, at: datetime, *, is_all: bool) -> "Progress":
         return self.model_copy(update={"taken_back_to": last, "taken_back": is_all, "updated_at": at})

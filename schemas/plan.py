@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from schemas.audiences import Audience, ledger_shards
 from schemas.base import Record, UtcDatetime
-from schemas.deliveries import DeliveryRecord, deadline
+from schemas.deliveries import Delivery, DeliveryRecord, deadline
 from schemas.devices import TOO_MANY_DEVICES, within
 from schemas.digest_terms import Terms
 from schemas.durations import Duration
@@ -127,6 +127,7 @@ class Notification(Record):
     request: NotificationRequest
     plan: Plan
     cancelled_at: UtcDatetime | None = None
+    wish: str | None = None  # the last one for another time, by its id; the request says that time already
 
     @property
     def whose(self) -> dict[str, Any]:
@@ -271,6 +272,13 @@ def line_of(
         return listed
     again = audience_lines(notification, (recipient,), {}, {recipient: devices})
     return next((line for line in again if line.delivery_id == delivery), None)
+
+
+def record_of_row(notification: Notification, row: Delivery) -> DeliveryRecord | None:
+    """What travels for a row that waits, for its turn; None where the plan has no such line, or no longer."""
+    line = line_of(notification, row.delivery_id, row.recipient, row.known_devices)
+    known = {"turn": row.turn, "capped": row.capped, "gathers": row.gathers}
+    return notification.record_of(line).model_copy(update=known) if line else None
 
 
 def _lines(

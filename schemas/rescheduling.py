@@ -7,7 +7,7 @@ from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.schedules import SendAt
 
 MoveAnswer = Literal["moved", "under_way", "sent", "ended"]
-MoveRefusal = Literal["cancelled", "audience_is_walked"]
+MoveRefusal = Literal["cancelled"]
 
 
 class MovedDelivery(Record):
@@ -21,11 +21,15 @@ class MovedDelivery(Record):
 
 
 class Rescheduling(Record):
-    """`deliveries` is None until it has been carried out, and empty when nothing has been planned yet."""
+    """`deliveries` is None until it has been carried out, and empty when nothing has been planned yet.
+
+    Those of an audience are not listed: its walks move them, and count.
+    """
 
     change_id: str
     send_at: SendAt
     refused: MoveRefusal | None = None
+    has_audience: bool = False
     deliveries: tuple[MovedDelivery, ...] | None = None
 
 

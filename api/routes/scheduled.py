@@ -62,7 +62,7 @@ async def reschedule(
     environment: InEnvironment,
 ) -> dict[str, Any]:
     """Another time for what was sent for later; only who sent it may. 200 with what became of each delivery: moved,
-    under_way, sent or ended; 202 when that is not known yet."""
+    under_way, sent or ended; 202 when that is not known yet, or its audience is moved page by page (`audience.moving`)."""
     found = await read_status(house.stores, environment, notification_id, caller.id)
     if found is None or found["producer"] != producer_of(caller):
         raise Problem(404, "Not found", "No notification of yours has this id.", type="not_known_yet")

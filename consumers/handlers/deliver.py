@@ -9,7 +9,7 @@ import structlog
 from consumers.burial import crash, put_away
 from consumers.choices import NOTHING_CHOSEN, Choices
 from consumers.following import Following
-from consumers.gathering import Crowded, Gathering
+from consumers.gathering import AheadOfItsRow, Crowded, Gathering
 from consumers.handlers.content import Wording
 from consumers.lines import Lines
 from consumers.waits import Waits
@@ -104,8 +104,10 @@ class Deliver(ABC):
             return await self._gathering.joins(record, notification, line, delivery)
         except Crowded as crowded:
             log.warning("digest.crowded", series=str(crowded))
-            await self._gathering.comes_back(delivery)
-            return True
+        except AheadOfItsRow:
+            log.info("delivery.ahead", turn=delivery.turn)
+        await self._gathering.comes_back(delivery)
+        return True
 
     async def _line(
         self, record: Received, delivery: DeliveryRecord, notification: Notification, erased: datetime | None

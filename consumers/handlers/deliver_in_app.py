@@ -93,6 +93,7 @@ class DeliverInApp(Deliver):
         row = await self._holding.rest(delivery, hold, str(record.position))
         if row.held:
             await self.report(record, delivery, row, notification)
+            await self._waits.look_again(notification, delivery, row)
         return row.released and row.turn == delivery.turn
 
     async def _standing(self, delivery: DeliveryRecord) -> Standing | None:

@@ -2,26 +2,26 @@
 
 A page is said to be begun, produced, its skips written, and then the cursor moves. A death in between repeats it: delivery
 ids are the same again, and deliver absorbs them; what was begun is finished before anything stops the walk, so that the
-cursor covers all that is out. Whoever finds that somebody else has moved on goes on from there. Once it is cancelled, a walk
-ends at its cursor, and goes the same way again to take back what it handed out.
+cursor covers all that is out. Whoever finds that somebody else has moved on goes on from there. What is asked of all that is
+out already, a walk does first: `consumers/retracing.py`.
 """
 
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from consumers.burial import crash, put_away
-from consumers.cancelling import Canceller
 from consumers.collapsing import Collapsing
 from consumers.completing import Completing
 from consumers.gathering import Crowded, Gathering
 from consumers.handing_out import handed_over
-from consumers.pages import Page, next_page
+from consumers.pages import Walk, next_page
 from consumers.planning import Planner
+from consumers.retracing import Retracing
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.expansions import ExpansionStore
@@ -30,11 +30,11 @@ from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Backlog, Publisher, Received
 from schemas import cloudevents, topics
-from schemas.audiences import Audience, ExpandRecord, Progress, Stop
+from schemas.audiences import ExpandRecord, Progress, Stop
 from schemas.deliveries import DeliveryRecord, row_of
 from schemas.events import event_of
 from schemas.fallback import at_once
-from schemas.plan import Notification, PlannedDelivery, audience_lines
+from schemas.plan import Notification, PlannedDelivery
 from schemas.timers import Timer
 
 log = structlog.get_logger()
@@ -46,19 +46,6 @@ _STRETCH_S = 20.0
 """How long one shard is walked in one go: then the others have their turn, and a worker that is to stop can."""
 
 
-@dataclass(frozen=True)
-class _Walk:
-    """One record on its way, and the notification as it was read for the step at hand."""
-
-    record: Received
-    carried: ExpandRecord
-    notification: Notification
-    audience: Audience
-
-    def record_of(self, line: PlannedDelivery) -> DeliveryRecord:
-        return self.notification.record_of(line, self.carried.correlation_id, self.carried.traceparent)
-
-
 class Expand:
     def __init__(
         self,
@@ -68,7 +55,7 @@ class Expand:
         deliveries: DeliveryStore,
         timers: TimerStore,
         planner: Planner,
-        canceller: Canceller,
+        retracing: Retracing,
         gathering: Gathering,
         collapsing: Collapsing,
         publisher: Publisher,
@@ -84,7 +71,7 @@ class Expand:
         self._timers = timers
         self._completing = Completing(timers)
         self._planner = planner
-        self._canceller = canceller
+        self._retracing = retracing
         self._collapsing = collapsing
         self._gathering = gathering
         self._publisher = publisher
@@ -122,7 +109,7 @@ class Expand:
             if notification is None or audience is None:
                 await self._put_away(record, "not_planned")
                 return
-            after = await self._step(_Walk(record, carried, notification, audience), progress, datetime.now(UTC))
+            after = await self._step(Walk(record, carried, notification, audience), progress, datetime.now(UTC))
             if after is None:
                 return
             if time.monotonic() - began > _STRETCH_S:
@@ -130,17 +117,18 @@ class Expand:
                 return
             progress = after
 
-    async def _step(self, walk: _Walk, progress: Progress, now: datetime) -> Progress | None:
+    async def _step(self, walk: Walk, progress: Progress, now: datetime) -> Progress | None:
         """Where the walk stands after its next page; None when there is no more to do, or not now."""
+        if (again := self._to_retrace(walk.notification, progress)) is not None:
+            async with self._pages:
+                return await self._advance(walk, progress, await again(walk, progress))
         if progress.done:
-            if walk.notification.cancelled_at is not None and not progress.taken_back:
-                return await self._take_back(walk, progress)
             await self._completing.ask(walk.carried.environment, walk.carried.notification_id, is_audience=True)
             log.info("audience.walked", members=progress.members, skipped=progress.skipped, stopped=progress.stopped)
             return None
         if not progress.is_within_a_page:
             if (stop := self._stopped(walk.notification, now)) is not None:
-                return await self._expansions.advance(progress, progress.ended(stop, now))
+                return await self._advance(walk, progress, progress.ended(stop, now))
             if await self._is_behind(walk):
                 await self._pause(walk.carried, now)
                 return None
@@ -151,13 +139,22 @@ class Expand:
             await self._pause(walk.carried, now)
             return None
 
+    def _to_retrace(
+        self, notification: Notification, progress: Progress
+    ) -> Callable[[Walk, Progress], Awaitable[Progress]] | None:
+        """What is to be done first with all that is out: a walk that was cancelled ends before it is taken back."""
+        if notification.cancelled_at is not None:
+            return self._retracing.take_back if progress.done and not progress.taken_back else None
+        has_to_move = not progress.has_moved(notification.wish) and not progress.is_within_a_page
+        return self._retracing.move if has_to_move else None
+
     def _stopped(self, notification: Notification, now: datetime) -> Stop | None:
         if notification.cancelled_at is not None:
             return "cancelled"
         over = now >= notification.plan.deadline(notification.due_at, self._longest)
         return "deadline_passed" if over else None
 
-    async def _is_behind(self, walk: _Walk) -> bool:
+    async def _is_behind(self, walk: Walk) -> bool:
         environment, priority = walk.carried.environment, walk.audience.priority
         looks = (self._backlog.seconds(environment, channel, priority) for channel in walk.audience.channels)
         return max(await asyncio.gather(*looks)) > self._backlog_max_s
@@ -179,12 +176,12 @@ class Expand:
         await self._timers.put(timer)
         log.info("audience.rests", until=until.isoformat())
 
-    async def _page(self, walk: _Walk, progress: Progress) -> Progress:
+    async def _page(self, walk: Walk, progress: Progress) -> Progress:
         """Hands out the next page, or what is left of one that was begun; returns where the walk stands afterwards."""
-        page = await self._next_page(walk, after=progress.cursor, up_to=progress.page_to)
+        page = await next_page(self._contacts, walk, after=progress.cursor, up_to=progress.page_to)
         lines = await self._planner.page(walk.notification, page.people)
         if lines and page.last > progress.page_to:
-            begun = await self._expansions.advance(progress, progress.begun(page.last, datetime.now(UTC)))
+            begun = await self._advance(walk, progress, progress.begun(page.last, datetime.now(UTC)))
             if (begun.cursor, begun.page_to) != (progress.cursor, page.last):
                 return begun  # somebody else was here
             progress = begun
@@ -196,29 +193,18 @@ class Expand:
         skipped = sum(line.skipped is not None for line in lines)
         counted: dict[str, object] = {"members": len(page.people), "planned": len(lines) - skipped, "skipped": skipped}
         ends: dict[str, object] = {"cursor": page.last, "done": not page.more, "updated_at": datetime.now(UTC)}
-        return await self._expansions.advance(progress, progress.past(progress.model_copy(update=counted | ends)))
+        return await self._advance(walk, progress, progress.past(progress.model_copy(update=counted | ends)))
 
-    async def _take_back(self, walk: _Walk, progress: Progress) -> Progress:
-        """Asks one page of what was handed out to stop, delivery by delivery; moves on once all have been asked."""
-        async with self._pages:
-            page = await self._next_page(walk, after=progress.taken_back_to)
-            reached = [person for person in page.people if person <= progress.cursor]
-            lines = audience_lines(walk.notification, reached, {})
-            await self._canceller.take_back(walk.record, walk.notification, lines, walk.carried.traceparent)
-        is_all = not page.more or page.last >= progress.cursor
-        at = datetime.now(UTC)
-        return await self._expansions.advance(progress, progress.taken_back_past(page.last, at, is_all=is_all))
+    async def _advance(self, walk: Walk, seen: Progress, to: Progress) -> Progress:
+        return await self._expansions.advance(seen, to, due_at=walk.notification.due_at)
 
-    async def _next_page(self, walk: _Walk, *, after: str, up_to: str = "") -> Page:
-        return await next_page(self._contacts, walk.notification, walk.audience, walk.carried, after=after, up_to=up_to)
-
-    async def _hand_out(self, walk: _Walk, line: PlannedDelivery) -> None:
+    async def _hand_out(self, walk: Walk, line: PlannedDelivery) -> None:
         delivery = walk.record_of(line)
         gathers = await self._gathering.gathers(walk.record, walk.notification, line, delivery)
         if not gathers and not await self._was_gathered(walk, delivery):
             await self._publisher.publish(handed_over(delivery))
 
-    async def _was_gathered(self, walk: _Walk, delivery: DeliveryRecord) -> bool:
+    async def _was_gathered(self, walk: Walk, delivery: DeliveryRecord) -> bool:
         """Somebody may change their choice between a page and its repetition: what went into a digest stays there."""
         if not walk.audience.may_gather:
             return False
@@ -226,7 +212,7 @@ class Expand:
         row = await self._deliveries.get(*ids, delivery.shard)
         return row is not None and row.state == "DIGESTED"
 
-    async def _skip(self, walk: _Walk, line: PlannedDelivery) -> None:
+    async def _skip(self, walk: Walk, line: PlannedDelivery) -> None:
         """A ledger row, put if absent: once skipped stays skipped, once handed out stays handed out."""
         skip = row_of(walk.record_of(line), datetime.now(UTC), state="SKIPPED", reason=line.skipped, version=1)
         row = await self._deliveries.record_if_absent(skip.with_step(str(walk.record.position)))

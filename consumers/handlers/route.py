@@ -78,7 +78,7 @@ class Route:
             if isinstance(arrival, Withdrawn):
                 await self._cancel(record, arrival)
             elif isinstance(arrival, Moved):
-                await self._rescheduler.carry_out(record, arrival)
+                await self._move(record, arrival)
             else:
                 await self._accept(record, arrival, datetime.now(UTC))
 
@@ -127,6 +127,12 @@ class Route:
             return
         await self._canceller.carry_out(record, planned, withdrawn.traceparent)
         await self._handing_out.expand(planned, withdrawn.correlation_id, withdrawn.traceparent)
+
+    async def _move(self, record: Received, moved: Moved) -> None:
+        """The deliveries that the plan lists, and then those of its audience, by the walks that handed them out."""
+        with_audience = await self._rescheduler.carry_out(record, moved)
+        if with_audience is not None:
+            await self._handing_out.expand(with_audience, correlation_id="", traceparent="")
 
     async def bury(self, record: Received, error: Exception) -> None:
         environment = topics.environment_of(record.topic)

@@ -184,6 +184,16 @@ class DeliveryStore:
         table, key = DELIVERIES.named(environment), shard_key(notification_id, shard)
         return [read_row(row) for row in await self._dynamo.query(table, "shard_key = :shard", {":shard": key})]
 
+    async def page(
+        self, environment: str, notification_id: str, shard: int, *, after: str = "", limit: int
+    ) -> list[Delivery]:
+        """The next rows of one shard in the order of their ids, behind the delivery `after`: a consistent read."""
+        values = {":shard": shard_key(notification_id, shard), ":after": after or " "}
+        condition = "shard_key = :shard AND delivery_id > :after"
+        return [
+            read_row(row) for row in await self._dynamo.query(DELIVERIES.named(environment), condition, values, limit=limit)
+        ]
+
     async def tally(self, environment: str, notification_id: str, shards: int) -> Tally:
         """What all rows add up to. Exact and consistent, read in pages: memory does not grow with the audience."""
         table, states, versions = DELIVERIES.named(environment), Counter[State](), 0

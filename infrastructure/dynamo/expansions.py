@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from infrastructure.dynamo.client import ConditionFailed, Dynamo, Item
-from infrastructure.dynamo.notifications import KEPT
+from infrastructure.dynamo.notifications import kept_after
 from infrastructure.dynamo.tables import EXPIRES, NOTIFICATIONS
 from schemas.audiences import Progress
 from schemas.topics import Environment
@@ -22,13 +22,16 @@ class ExpansionStore:
     async def of(self, environment: Environment, notification_id: str, shards: int) -> list[Progress]:
         return await asyncio.gather(*(self.get(environment, notification_id, shard) for shard in range(shards)))
 
-    async def advance(self, seen: Progress, to: Progress) -> Progress:
-        """Moves on from what was seen; if somebody else has moved meanwhile, where it stands now."""
+    async def advance(self, seen: Progress, to: Progress, *, due_at: datetime) -> Progress:
+        """Moves on from what was seen; if somebody else has moved meanwhile, where it stands now.
+
+        It is remembered as long as what it has handed out: `due_at` is when the last of that is due.
+        """
         version = seen.version + 1
         row = {
             "progress": to.model_copy(update={"version": version}).model_dump_json(exclude_defaults=True),
             "version": version,
-            EXPIRES: int((to.updated_at + KEPT).timestamp()),
+            EXPIRES: kept_after(max(to.updated_at, due_at)),
         }
         condition = "#s_version = :seen" if seen.version else "attribute_not_exists(#s_version)"
         try:

@@ -29,7 +29,7 @@ def _read(item: Item) -> Notification:
     notification = Notification.model_validate_json(item["document"])
     cancelled_at: str | None = item.get("cancelled_at")
     moment = datetime.fromisoformat(cancelled_at) if cancelled_at else None
-    return moved(notification, _moved_to(item)).model_copy(update={"cancelled_at": moment})
+    return moved(notification, _moved_to(item)).model_copy(update={"cancelled_at": moment, "wish": item.get("wish")})
 
 
 def _moved_to(item: Item) -> datetime | None:
@@ -52,7 +52,7 @@ class NotificationStore:
         """Stores the plan once; the row as it stands is returned, whoever put it. A cancellation may have come before."""
         row = {
             "body_hash": notification.body_hash,
-            "document": notification.model_dump_json(exclude={"cancelled_at"}, exclude_defaults=True),
+            "document": notification.model_dump_json(exclude={"cancelled_at", "wish"}, exclude_defaults=True),
             EXPIRES: _expires(notification),
         }
         try:
@@ -113,6 +113,7 @@ class NotificationStore:
         changes = {
             "send_at": asked.model_dump(mode="json")["send_at"],
             "moved_at": iso(at),
+            "wish": asked.change_id,
             EXPIRES: kept_after(last_moment(asked.send_at)),
         }
         newest = "attribute_not_exists(#cancel) AND (attribute_not_exists(#s_moved_at) OR #s_moved_at <= :s_moved_at)"

@@ -5,6 +5,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -71,14 +72,15 @@ async def test_a_walk_begins_once_and_moves_only_from_where_it_was_seen(racing_s
     def page(cursor: str) -> Progress:
         return start.past(start.model_copy(update={"cursor": cursor, "members": 2, "planned": 2, "updated_at": NOON}))
 
-    found = await asyncio.gather(*(racing_shelves.expansions.advance(start, page(f"p{n}")) for n in range(8)))
+    advance = partial(racing_shelves.expansions.advance, due_at=NOON)
+    found = await asyncio.gather(*(advance(start, page(f"p{n}")) for n in range(8)))
     assert len({each.cursor for each in found}) == 1, "one of them moved, the others are told where it stands"
     assert found[0] == await racing_shelves.expansions.get("dev", start.notification_id, 3)
     assert (found[0].version, found[0].members) == (1, 2)
 
-    ended = await racing_shelves.expansions.advance(found[0], found[0].ended("cancelled", NOON))
+    ended = await advance(found[0], found[0].ended("cancelled", NOON))
     assert (ended.done, ended.stopped, ended.cursor, ended.version) == (True, "cancelled", found[0].cursor, 2)
-    assert await racing_shelves.expansions.advance(found[0], page("p9")) == ended, "who saw an older one moves nothing"
+    assert await advance(found[0], page("p9")) == ended, "who saw an older one moves nothing"
     others = await racing_shelves.expansions.of("dev", start.notification_id, 4)
     assert [each.done for each in others] == [False, False, False, True]
 
@@ -106,6 +108,12 @@ async def test_a_ledger_of_many_shards_is_one_ledger(shelves: Shelves, unique: U
     assert (await shelves.deliveries.tally("dev", notification, shards)) == Tally(
         Counter({"IN_FLIGHT": 20, "SKIPPED": 10}), 30
     )
+    for shard in range(shards):
+        mine = sorted(record.delivery_id for record in records if record.shard == shard)
+        first = await shelves.deliveries.page("dev", notification, shard, limit=2)
+        rest = await shelves.deliveries.page("dev", notification, shard, after=first[-1].delivery_id, limit=30)
+        assert [row.delivery_id for row in (*first, *rest)] == mine
+        assert len(first) == 2
     found = await shelves.deliveries.get("dev", notification, "dlv_7", records[7].shard)
     assert found is not None
     assert (found.recipient, found.shards) == (records[7].recipient, shards)

@@ -40,7 +40,7 @@ async def test_a_new_time_is_in_force_whenever_the_row_is_read(shelves: Shelves,
     await shelves.notifications.put_if_absent(planned)
     moved = await shelves.notifications.reschedule("dev", planned.notification_id, a_wish(1), NOON)
     assert isinstance(moved, Notification)
-    assert moved.request.send_at == NOON + HOUR
+    assert (moved.request.send_at, moved.wish) == (NOON + HOUR, a_wish(1).change_id)
     found = await shelves.notifications.get("dev", planned.notification_id)
     assert found == moved
 

@@ -79,6 +79,7 @@ class FakeNotifications(NotificationStore):
         self.notes: dict[tuple[str, str], Unplanned] = {}
         self.cancellations: dict[tuple[str, str], Cancellation] = {}
         self.moves: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+        self.wishes: dict[tuple[str, str], str] = {}
         self.reschedulings: dict[tuple[str, str], Rescheduling] = {}
         self._outage = outage or Outage()
 
@@ -97,7 +98,7 @@ class FakeNotifications(NotificationStore):
         return await self._standing(key) if key in self.rows else None
 
     async def _standing(self, key: tuple[str, str]) -> Notification:
-        return moved(self.rows[key], await self.moved_to(*key))
+        return moved(self.rows[key], await self.moved_to(*key)).model_copy(update={"wish": self.wishes.get(key)})
 
     async def mark_routed(self, notification: Notification, at: datetime) -> None:
         self._outage.write("notifications.mark_routed")
@@ -141,6 +142,7 @@ class FakeNotifications(NotificationStore):
         if key in self.moves and self.moves[key][0] > at:
             return "newer"
         self.moves[key] = (at, asked.send_at)
+        self.wishes[key] = asked.change_id
         return await self.get(environment, notification_id)
 
     async def moved_to(self, environment: str, notification_id: str) -> datetime | None:
@@ -250,6 +252,12 @@ class FakeDeliveries(DeliveryStore):
 
     async def in_shard(self, environment: str, notification_id: str, shard: int) -> list[Delivery]:
         return [row for row in await self.of(environment, notification_id) if row.shard == shard]
+
+    async def page(
+        self, environment: str, notification_id: str, shard: int, *, after: str = "", limit: int
+    ) -> list[Delivery]:
+        self.outage.touch("deliveries.page")
+        return [row for row in await self.in_shard(environment, notification_id, shard) if row.delivery_id > after][:limit]
 
     async def tally(self, environment: str, notification_id: str, shards: int) -> Tally:
         rows = await self.of(environment, notification_id, shards)
@@ -521,7 +529,7 @@ class FakeExpansions(ExpansionStore):
         found = self.rows.get((environment, notification_id, shard))
         return found or at_the_beginning(environment, notification_id, shard)
 
-    async def advance(self, seen: Progress, to: Progress) -> Progress:
+    async def advance(self, seen: Progress, to: Progress, *, due_at: datetime) -> Progress:
         self._outage.write("expansions.advance")
         standing_now = await self.get(seen.environment, seen.notification_id, seen.shard)
         if standing_now.version != seen.version:

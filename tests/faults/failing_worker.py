@@ -23,7 +23,7 @@ MOMENTS = ("before", "after")
 _EXTERNAL = ("claim", "send", "timer", "record", "publish.status", "commit")
 STEPS: dict[str, tuple[str, ...]] = {
     "route": ("plan", "publish.delivery", "publish.status", "publish.receipts", "routed", "commit"),
-    "expand": ("cursor", "publish.delivery", "skip", "publish.status", "timer", "commit"),
+    "expand": ("cursor", "publish.delivery", "skip", "publish.status", "timer", "rest", "commit"),
     "deliver.in_app": ("item", "publish.status", "commit"),
     "deliver.email": _EXTERNAL,
     "deliver.slack": _EXTERNAL,
@@ -36,6 +36,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 _METHODS = {
     "claim": ("infrastructure.dynamo.deliveries", "DeliveryStore", "claim"),
     "record": ("infrastructure.dynamo.deliveries", "DeliveryStore", "settle"),
+    "rest": ("infrastructure.dynamo.deliveries", "DeliveryStore", "rest"),
     "skip": ("infrastructure.dynamo.deliveries", "DeliveryStore", "record_if_absent"),
     "cursor": ("infrastructure.dynamo.expansions", "ExpansionStore", "advance"),
     "row": ("infrastructure.dynamo.deliveries", "DeliveryStore", "record"),

@@ -173,6 +173,40 @@ async def test_what_rests_at_a_clock_is_moved_exactly(
     assert accepted(await calls(sandbox, row)) == [True]
 
 
+async def test_an_audience_moves_although_its_walk_has_begun_and_says_how_many_it_moved(
+    resources: Resources, ana: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique
+) -> None:
+    topic = unique("news")
+    people = [unique("reader") for _ in range(12)]
+    for person in ("ana", *people):
+        await resources.stores.contacts.subscribe("dev", person, (topic,))
+    await choose(ana, zone="Asia/Tokyo")  # where that time was hours ago
+    to = {"to": [{"topic": topic}], "channels": ["in_app"]}
+    notification = await sends(olga, unique("campaign"), send_at=wall_in("UTC", 2 * HOUR), **to)
+
+    async def counted(**wanted: int) -> dict[str, Any]:
+        async def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = (await olga.get(f"{SEND}/{notification}")).json()["data"]
+            is_there = found.get("counts") == wanted and found["audience"]["done"]
+            return found["audience"] if is_there else None
+
+        return await eventually(look)
+
+    assert (await counted(SENT=1, RETRY=12))["moving"] is None
+    moved = await olga.patch(f"{SEND}/{notification}", json={"send_at": wall_in("UTC", 5 * HOUR)})
+    assert (moved.status_code, moved.json()["data"]["deliveries"]) == (202, []), moved.text
+
+    async def is_moved() -> bool:
+        found = (await olga.get(f"{SEND}/{notification}")).json()["data"]["audience"]["moving"]
+        return bool(found["done"]) and found["moved"] == 12
+
+    await eventually(is_moved)
+    rows = [row for person in people for row in await resources.stores.deliveries.resting_of("dev", person)]
+    assert {round((row.next_at - datetime.now(UTC)) / HOUR) for row in rows if row.next_at} == {5}
+    await olga.patch(f"{SEND}/{notification}", json={"send_at": wall_in("UTC", -HOUR)})
+    await counted(SENT=13)
+
+
 @pytest.mark.parametrize("waiting", ["scheduled", "at_their_clock", "quiet_hours"])
 async def test_cancelled_while_it_waits_it_was_stopped(
     ana: httpx2.AsyncClient, olga: httpx2.AsyncClient, unique: Unique, waiting: str

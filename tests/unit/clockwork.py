@@ -29,15 +29,18 @@ class Clockwork:
         await self.reads(a_request(body))
 
     async def reads(self, request: Received) -> None:
-        """Route reads it, and the channels what route hands out."""
+        """Route reads it, expand and the channels what is handed out."""
         await self.floor.route.handle(request)
         await self.channels_read()
 
     async def channels_read(self) -> None:
-        waiting, self.floor.publisher.records[:] = list(self.floor.publisher.records), []
-        for sent in waiting:
+        """Until nobody finds any more to read."""
+        records, unread = self.floor.publisher.records, []
+        while records:
+            sent = records.pop(0)
             if not await self._reads(sent):
-                self.floor.publisher.records.append(sent)
+                unread.append(sent)
+        records[:] = unread
 
     async def persist_reads(self) -> None:
         for sent in self.floor.publisher.on(STATUS):
@@ -73,6 +76,8 @@ class Clockwork:
             await floor.in_app.handle(as_read(sent))
         elif "email" in sent.topic:
             await floor.external().handle(as_read(sent))
+        elif "expand" in sent.topic:
+            await floor.expand.handle(as_read(sent))
         elif "requests" in sent.topic:
             await floor.route.handle(as_read(sent))
         else:

@@ -36,6 +36,7 @@ from consumers.provider_line import Limits
 from consumers.quotas import QuotaRules, Quotas
 from consumers.reachability import Reachability
 from consumers.rescheduling import Rescheduler
+from consumers.retracing import Retracing
 from consumers.schedules import Schedules
 from consumers.setting_aside import SettingAside
 from consumers.taking_out import TakingOut
@@ -218,22 +219,26 @@ class Floor:
             ),
             self.canceller(reporter),
             self.scheduled,
-            Rescheduler(
-                self.notifications,
-                self.scheduled,
-                self.deliveries,
-                self.inbox,
-                Holding(self.deliveries, self.timers),
-                self.clocks,
-                self.announcer,
-                reporter,
-            ),
+            self.rescheduler(reporter),
             self.collapsing(reporter),
             self.timers,
             self.publisher,
             reporter,
             self.gathering(reporter),
             SettingAside(self.publisher, KEY),
+        )
+
+    def rescheduler(self, reporter: Reporter) -> Rescheduler:
+        holding = Holding(self.deliveries, self.timers)
+        return Rescheduler(
+            self.notifications,
+            self.scheduled,
+            self.deliveries,
+            self.inbox,
+            holding,
+            self.clocks,
+            self.announcer,
+            reporter,
         )
 
     def canceller(self, reporter: Reporter) -> Canceller:
@@ -280,7 +285,7 @@ class Floor:
 
     @property
     def waits(self) -> Waits:
-        return Waits(self.clocks, self.choices, self.capping)
+        return Waits(self.clocks, self.choices, self.capping, self.notifications, self.timers)
 
     @property
     def traces(self) -> FakeTraces:
@@ -359,7 +364,7 @@ class Floor:
                 self.clocks,
                 self.devices,
             ),
-            self.canceller(reporter),
+            Retracing(self.contacts, self.deliveries, self.canceller(reporter), self.rescheduler(reporter)),
             self.gathering(reporter),
             self.collapsing(reporter),
             self.publisher,

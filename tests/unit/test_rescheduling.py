@@ -193,12 +193,3 @@ async def test_an_audience_moves_until_its_time_comes() -> None:
     await works.reads(a_move(in_hours(2)))
     assert what_came_of_it(works).refused is None
     assert [round((timer.due_at - now()) / HOUR) for timer in works.floor.timers.timers.values()] == [2]
-
-
-async def test_an_audience_whose_walk_has_begun_keeps_its_time_and_says_why() -> None:
-    works = Clockwork()
-    at = wall_in(BERLIN, 2 * HOUR)
-    await works.sends(to=[{"topic": "news"}], channels=["in_app"], send_at=at)
-    await works.reads(a_move(wall_in(BERLIN, 5 * HOUR)))
-    assert what_came_of_it(works).refused == "audience_is_walked"
-    assert iso(works.floor.notification.request.send_at or now()).startswith(at), "nothing of it was moved"

@@ -35,7 +35,8 @@ def a_walk(shard: int, planned: int, skipped: int = 0, **fields: object) -> Prog
 
 
 def told(*walks: Progress, cancelled: bool = False, **in_ledger: int) -> dict[str, Any]:
-    return status_of(NOTIFICATION, (), (ANA,), Reached(NEWS, walks, Counter(in_ledger), NOON, cancelled))
+    notification = NOTIFICATION.model_copy(update={"cancelled_at": NOON if cancelled else None})
+    return status_of(notification, (), (ANA,), Reached(NEWS, walks, Counter(in_ledger), NOON, notification))
 
 
 def test_what_was_handed_out_and_has_no_row_yet_is_pending() -> None:
