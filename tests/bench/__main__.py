@@ -36,7 +36,7 @@ async def running() -> AsyncIterator[Running]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with local_stack(folder / "stack", persistent=True) as addresses, Processes(folder / "log") as processes:
-            variables = product_variables(addresses, folder)
+            variables = product_variables(addresses, folder) | {"RATE_LIMIT_PER_MINUTE": "100000"}
             with pytest.MonkeyPatch.context() as patch:
                 for key, value in variables.items():
                     patch.setenv(key, value)

@@ -1,7 +1,8 @@
 """One request to 10,000, 100,000 and 300,000 people: seconds until each has a record on the channel's Kafka topic.
 
 Also the memory of the process that walks, and a bare loop that produces the same records in windows of 500. The channel's
-own worker does not run: it would share the two cores, and the walk would wait for it. `python -m tests.bench.fan_out`.
+own worker does not run, for it would share the two cores; so the walk is told not to wait for it. A shard's walk rests after
+a stretch, so schedule runs too. `python -m tests.bench.fan_out`.
 """
 
 import asyncio
@@ -45,12 +46,13 @@ async def fan_out() -> AsyncIterator[dict[str, object]]:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
         async with local_stack(folder / "stack", persistent=False) as addresses, Processes(folder / "log") as processes:
-            variables = product_variables(addresses, folder)
+            variables = product_variables(addresses, folder) | {"BULK_BACKLOG_MAX_S": "86400"}
             for key, value in variables.items():
                 patch.setenv(key, value)
             settings = Settings(_env_file=None)
             await asyncio.gather(create_topics(settings), create_tables(settings))
-            _, walker = await asyncio.gather(*(_worker(processes, each, variables) for each in ("route", "expand")))
+            names = ("expand", "route", "schedule")
+            walker, *_ = await asyncio.gather(*(_worker(processes, each, variables) for each in names))
             async with open_dynamo(settings) as dynamo, open_resources(settings) as resources:
                 await _run(resources, walker, await _seeded(resources, dynamo, 1_000))
                 for size in SIZES:
