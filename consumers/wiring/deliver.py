@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from consumers.dispatch import Dispatcher
 from consumers.following import Following
-from consumers.handlers.deliver import Deliver
+from consumers.handlers.deliver import Deliver, Shared
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.holding import Holding
@@ -26,42 +26,34 @@ from schemas.retries import RetrySchedule
 
 def deliver_of(channel: str, resources: Resources, reporter: Reporter, dispatcher: Dispatcher) -> Deliver:
     settings, stores = resources.settings, resources.stores
-    longest = timedelta(seconds=settings.delivery_deadline_s)
-    following = Following(stores.timers, stores.deliveries, stores.inbox, stores.pointers)
+    shared = _shared(resources, reporter)
     if channel == "in_app":
-        return DeliverInApp(
-            stores.notifications,
-            wording_of(resources),
-            resources.publisher,
-            reporter,
-            longest,
-            Lines(stores.contacts, stores.devices),
-            choices_of(resources),
-            waits_of(resources),
-            following,
-            gathering_of(resources, reporter),
-            Holding(stores.deliveries, stores.timers),
-            stores.inbox,
-            resources.announcer,
-        )
+        return DeliverInApp(shared, Holding(stores.deliveries, stores.timers), stores.inbox, resources.announcer)
     waits = tuple(timedelta(seconds=wait) for wait in settings.retry_schedule_s)
     return DeliverExternal(
-        stores.notifications,
-        wording_of(resources),
-        resources.publisher,
-        reporter,
-        longest,
-        Lines(stores.contacts, stores.devices),
-        choices_of(resources),
-        waits_of(resources),
-        following,
-        gathering_of(resources, reporter),
+        shared,
         dispatcher,
         stores.deliveries,
         stores.timers,
         RetrySchedule(waits, timedelta(seconds=settings.retry_after_max_s)),
         Leases(settings.delivery_lease),
         Reachability(stores.devices, stores.contacts),
+    )
+
+
+def _shared(resources: Resources, reporter: Reporter) -> Shared:
+    stores = resources.stores
+    return Shared(
+        notifications=stores.notifications,
+        wording=wording_of(resources),
+        publisher=resources.publisher,
+        reporter=reporter,
+        longest=timedelta(seconds=resources.settings.delivery_deadline_s),
+        lines=Lines(stores.contacts, stores.devices),
+        choices=choices_of(resources),
+        waits=waits_of(resources),
+        following=Following(stores.timers, stores.deliveries, stores.inbox, stores.pointers),
+        gathering=gathering_of(resources, reporter),
     )
 
 
