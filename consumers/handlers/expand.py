@@ -30,11 +30,12 @@ from infrastructure.dynamo.timers import TimerStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Backlog, Publisher, Received
 from schemas import cloudevents, topics
+from schemas.audience_plan import audience_lines
 from schemas.audiences import Audience, ExpandRecord, Progress, Stop
 from schemas.deliveries import DeliveryRecord, row_of
 from schemas.events import event_of
 from schemas.fallback import at_once
-from schemas.plan import Notification, PlannedDelivery, audience_lines
+from schemas.plan import Notification, PlannedDelivery
 from schemas.timers import Timer
 
 log = structlog.get_logger()
