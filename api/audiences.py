@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from infrastructure.resources import Stores
+from schemas.audience_plan import audience_lines
 from schemas.audiences import Audience, Progress
 from schemas.deliveries import Delivery
-from schemas.plan import Notification, PlannedDelivery, audience_lines
+from schemas.plan import Notification, PlannedDelivery
 
 
 @dataclass(frozen=True)

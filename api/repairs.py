@@ -16,9 +16,10 @@ from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Publisher
 from infrastructure.resources import Stores
 from schemas import cloudevents
+from schemas.audience_plan import line_of
 from schemas.deliveries import RELEASED, Delivery
 from schemas.events import event_of
-from schemas.plan import Notification, PlannedDelivery, line_of
+from schemas.plan import Notification, PlannedDelivery
 from schemas.timers import Timer, turn_timer
 from schemas.topics import Environment
 from schemas.troubled import Look, Settlement, listed_as

@@ -3,11 +3,12 @@
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.devices import DeviceStore
 from schemas import topics
+from schemas.audience_plan import audience_lines
 from schemas.audiences import Audience
 from schemas.deliveries import DeliveryRecord
 from schemas.devices import DEVICE_GONE, named
 from schemas.ids import delivery_id
-from schemas.plan import Notification, PlannedDelivery, audience_lines
+from schemas.plan import Notification, PlannedDelivery
 from schemas.recipients import people_named
 
 

@@ -13,6 +13,7 @@ from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.devices import DeviceStore
 from infrastructure.live_catalogue import LiveCatalogue
 from infrastructure.variables import check_variables
+from schemas.audience_plan import audience_lines
 from schemas.audiences import audience_of
 from schemas.catalogue import Catalogue, UnknownName, Unresolved
 from schemas.digest_plan import CannotGather, agreed, gathered, over_cap
@@ -20,7 +21,8 @@ from schemas.digest_terms import Digest
 from schemas.erasures import without_erased
 from schemas.events import FieldError
 from schemas.outcomes import Policy
-from schemas.plan import Notification, Plan, PlannedDelivery, TooManyDeliveries, audience_lines, make_plan
+from schemas.plan import Notification, Plan, PlannedDelivery
+from schemas.planning import TooManyDeliveries, make_plan
 from schemas.recipients import Contact, people_named, recipients_of
 from schemas.requests import Channel, NotificationRequest
 from schemas.schedules import first_moment
@@ -37,7 +39,7 @@ class Refused(ValueError):
 
 
 class Planner:
-    """Reads what the pure rule of schemas/plan.py needs to know."""
+    """Reads what the pure rule of schemas/planning.py needs to know."""
 
     def __init__(
         self,

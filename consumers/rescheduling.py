@@ -16,11 +16,12 @@ from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.kafka.reporting import Reporter
 from infrastructure.ports import Received
 from infrastructure.redis.live import Announcer
+from schemas.audience_plan import record_of_row
 from schemas.deliveries import Delivery, DeliveryRecord
 from schemas.events import event_of
 from schemas.fallback import at_once
 from schemas.holds import Hold
-from schemas.plan import Notification, PlannedDelivery, record_of_row
+from schemas.plan import Notification, PlannedDelivery
 from schemas.rescheduling import MovedDelivery, MoveRefusal, move_answer, moved_delivery
 from schemas.schedules import SCHEDULED
 

@@ -10,8 +10,8 @@ from consumers.pages import Walk, next_page
 from consumers.rescheduling import Rescheduler
 from infrastructure.dynamo.contacts import ContactStore
 from infrastructure.dynamo.deliveries import DeliveryStore
+from schemas.audience_plan import audience_lines
 from schemas.audiences import PAGE, Moving, Progress
-from schemas.plan import audience_lines
 
 
 class Retracing:

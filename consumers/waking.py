@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from infrastructure.dynamo.deliveries import DeliveryStore
 from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
+from schemas.audience_plan import record_of_row
 from schemas.deliveries import Delivery
-from schemas.plan import record_of_row
 from schemas.timers import turn_timer
 from schemas.topics import Environment
 

@@ -6,8 +6,9 @@ A step's clock starts when the step before it has settled; one that failed or wa
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from schemas.audience_plan import audience_lines
 from schemas.deliveries import ENDED, Delivery
-from schemas.plan import Notification, Plan, PlannedDelivery, audience_lines
+from schemas.plan import Notification, Plan, PlannedDelivery
 from schemas.requests import Channel, FallbackStep, Unless
 
 ANSWERS: tuple[Unless, ...] = ("seen", "read", "clicked")

@@ -1,30 +1,22 @@
-"""Who gets what on which channel: decided once, stored, and followed by every replay. Pure; time comes as an argument."""
+"""Who gets what on which channel: decided once, stored, and followed by every replay."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from schemas.audiences import Audience, ledger_shards
+from schemas.audiences import Audience
 from schemas.base import Record, UtcDatetime
-from schemas.deliveries import Delivery, DeliveryRecord, deadline
-from schemas.devices import TOO_MANY_DEVICES, within
+from schemas.deliveries import DeliveryRecord, deadline
 from schemas.digest_terms import Terms
 from schemas.durations import Duration
 from schemas.events import FieldError
-from schemas.ids import delivery_id, shard_of
+from schemas.ids import shard_of
 from schemas.outcomes import Policy
 from schemas.preferences import About
-from schemas.recipients import Contact, Recipient, people_named, person_as_recipient
+from schemas.recipients import people_named
 from schemas.requests import Channel, FallbackStep, NotificationRequest, TopicTarget
-from schemas.schedules import SendAt, is_wall_clock, last_moment
+from schemas.schedules import SendAt, last_moment
 from schemas.topics import Environment, Priority
-from schemas.types import NotificationType, in_turn
-
-MAX_PLANNED = 500
-
-
-class TooManyDeliveries(ValueError):
-    """A request would plan more deliveries than one notification may have."""
+from schemas.types import in_turn
 
 
 class PlannedDelivery(Record):
@@ -177,139 +169,6 @@ class Unplanned(Record):
     people: tuple[str, ...] = ()
     reason: str | None = None
     errors: tuple[FieldError, ...] = ()
-
-
-def channels_for(
-    recipient: Recipient, request: NotificationRequest, kind: NotificationType
-) -> Sequence[tuple[int, Channel]]:
-    """Each with its step. A person gets the request's channels, else the type's; a bare address is its own channel."""
-    if recipient.person is not None:
-        return in_turn(kind.channels_for(request), kind.steps_for(request))
-    own: Channel = "slack" if recipient.slack else "email"
-    return ((0, own),)
-
-
-def make_plan(
-    notification: str,
-    request: NotificationRequest,
-    kind: NotificationType,
-    template: str | None,
-    recipients: Sequence[Recipient],
-    accepted_at: datetime,
-    policies: Mapping[Channel, Policy],
-    audience: Audience | None = None,
-) -> Plan:
-    """Every delivery of a notification, or its skip with the reason; `policies` are the deployment's, per channel."""
-    agreed: dict[Channel, Policy] = {**policies, **kind.policy}
-    turns = [(recipient, *turn) for recipient in recipients for turn in channels_for(recipient, request, kind)]
-    if len(turns) > MAX_PLANNED:
-        raise TooManyDeliveries(f"{len(turns)} deliveries planned; one request may have {MAX_PLANNED}")
-    lines: list[PlannedDelivery] = []
-    room = MAX_PLANNED - len(turns)
-    for recipient, step, channel in turns:
-        policy = agreed.get(channel, "at_least_once")
-        mine = _lines(notification, recipient, channel, request, policy, step, room)
-        room -= sum(line.skipped is None for line in mine[1:])
-        lines += mine
-    expires_at, expires_after = request.expires_at, None
-    if expires_at is None and kind.expires_after is not None:
-        if request.send_at is not None and is_wall_clock(request.send_at):
-            expires_after = kind.expires_after
-        else:
-            expires_at = (request.send_at or accepted_at) + kind.expires_after
-    return Plan(
-        lines=tuple(lines),
-        type=kind.pinned,
-        category=request.category or kind.category,
-        template=template,
-        priority=request.priority or kind.priority,
-        expires_at=expires_at,
-        expires_after=expires_after,
-        fallback=kind.steps_for(request),
-        audience=audience,
-        shards=ledger_shards(audience),
-    )
-
-
-def audience_lines(
-    notification: Notification,
-    people: Iterable[str],
-    contacts: Mapping[str, Contact],
-    devices: Mapping[str, Sequence[str]] | None = None,
-) -> tuple[PlannedDelivery, ...]:
-    """What an audience's people get, or why not: the rule of `make_plan` for people whom the stored plan does not list.
-
-    Whoever does not know their devices gets no lines of pushes: which those are depends on them.
-    """
-    audience = notification.plan.audience
-    if audience is None:
-        return ()
-    lines = (
-        line
-        for person in people
-        for step, channel in in_turn(audience.channels, notification.plan.fallback)
-        if channel != "push" or devices is not None
-        for line in _lines(
-            notification.notification_id,
-            person_as_recipient(person, None, contacts.get(person), (devices or {}).get(person, ())),
-            channel,
-            notification.request,
-            audience.policies.get(channel, "at_least_once"),
-            step,
-        )
-    )
-    if not devices or not notification.plan.fallback:
-        return tuple(lines)
-    return tuple(line.model_copy(update={"devices": tuple(devices.get(line.recipient, ()))}) for line in lines)
-
-
-def line_of(
-    notification: Notification, delivery: str, recipient: str, devices: Sequence[str] = ()
-) -> PlannedDelivery | None:
-    """A line by its delivery's id: of the stored plan, or made again for somebody of its audience; addresses left out."""
-    listed = notification.line(delivery)
-    if listed is not None or recipient in people_named(notification.request):
-        return listed
-    again = audience_lines(notification, (recipient,), {}, {recipient: devices})
-    return next((line for line in again if line.delivery_id == delivery), None)
-
-
-def record_of_row(notification: Notification, row: Delivery) -> DeliveryRecord | None:
-    """What travels for a row that waits, for its turn; None where the plan has no such line, or no longer."""
-    line = line_of(notification, row.delivery_id, row.recipient, row.known_devices)
-    known = {"turn": row.turn, "capped": row.capped, "gathers": row.gathers}
-    return notification.record_of(line).model_copy(update=known) if line else None
-
-
-def _lines(
-    notification: str,
-    recipient: Recipient,
-    channel: Channel,
-    request: NotificationRequest,
-    policy: Policy,
-    step: int,
-    room: int = MAX_PLANNED,
-) -> list[PlannedDelivery]:
-    """One for each place they are to be reached at on that channel; beyond the first as many as there is room for."""
-    endpoints, is_cut = within(recipient.endpoints_on(channel), room)
-    skipped = recipient.unreachable_on(channel)
-    if step == 0 and request.channels is not None and channel not in request.channels:
-        skipped = "channel_not_asked_for"
-
-    def line(endpoint: str, skipped: str | None) -> PlannedDelivery:
-        return PlannedDelivery(
-            delivery_id=delivery_id(notification, recipient.key, channel, endpoint),
-            recipient=recipient.key,
-            channel=channel,
-            endpoint=endpoint,
-            address=recipient.address_on(channel),
-            policy=policy,
-            skipped=skipped,
-            step=step,
-            bare=recipient.person is None,
-        )
-
-    return [line(each, skipped) for each in endpoints] + ([line("", skipped or TOO_MANY_DEVICES)] if is_cut else [])
 
 
 def about(request: NotificationRequest, plan: Plan, line: PlannedDelivery) -> About:

@@ -1,4 +1,4 @@
-"""The request: one shape for HTTP bodies and Kafka values alike. Shapes only; the rules are in plan.py and identity.py."""
+"""The request: one shape for HTTP bodies and Kafka values alike. Shapes only; the rules: planning.py and identity.py."""
 
 import json
 import math

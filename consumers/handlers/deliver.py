@@ -2,6 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -29,32 +30,36 @@ from schemas.preferences import Preferences
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What delivering takes, whatever the channel."""
+
+    notifications: NotificationStore
+    wording: Wording
+    publisher: Publisher
+    reporter: Reporter
+    longest: timedelta
+    lines: Lines
+    choices: Choices
+    waits: Waits
+    following: Following
+    gathering: Gathering
+
+
 class Deliver(ABC):
     """Reads what may have changed while the record waited, renders, then lets the channel act."""
 
-    def __init__(
-        self,
-        notifications: NotificationStore,
-        wording: Wording,
-        publisher: Publisher,
-        reporter: Reporter,
-        longest: timedelta,
-        lines: Lines,
-        choices: Choices,
-        waits: Waits,
-        following: Following,
-        gathering: Gathering,
-    ) -> None:
-        self._notifications = notifications
-        self._wording = wording
-        self._publisher = publisher
-        self._reporter = reporter
-        self._longest = longest
-        self._lines = lines
-        self._choices = choices
-        self._waits = waits
-        self._following = following
-        self._gathering = gathering
+    def __init__(self, shared: Shared) -> None:
+        self._notifications = shared.notifications
+        self._wording = shared.wording
+        self._publisher = shared.publisher
+        self._reporter = shared.reporter
+        self._longest = shared.longest
+        self._lines = shared.lines
+        self._choices = shared.choices
+        self._waits = shared.waits
+        self._following = shared.following
+        self._gathering = shared.gathering
 
     async def handle(self, record: Received) -> None:
         try:

@@ -10,21 +10,13 @@ from typing import TypeVar
 
 import structlog
 
-from consumers.choices import Choices
-from consumers.following import Following
-from consumers.gathering import Gathering
-from consumers.handlers.content import Wording
-from consumers.handlers.deliver import Deliver, now_utc
+from consumers.handlers.deliver import Deliver, Shared, now_utc
 from consumers.leases import Leases
-from consumers.lines import Lines
 from consumers.reachability import Reachability
-from consumers.waits import Waits
 from infrastructure.dynamo.deliveries import Claim, DeliveryStore, Held, Settled, Waiting, Won
-from infrastructure.dynamo.notifications import NotificationStore
 from infrastructure.dynamo.timers import TimerStore
-from infrastructure.kafka.reporting import Reporter
 from infrastructure.metrics import LATE_RESULTS
-from infrastructure.ports import Content, Publisher, Received, Sender
+from infrastructure.ports import Content, Received, Sender
 from schemas.collapse import collapse_id
 from schemas.consequences import Moment, Terms, after_attempt, after_look, given_up
 from schemas.deliveries import Delivery, DeliveryRecord
@@ -75,16 +67,7 @@ class DeliverExternal(Deliver):
 
     def __init__(
         self,
-        notifications: NotificationStore,
-        wording: Wording,
-        publisher: Publisher,
-        reporter: Reporter,
-        longest: timedelta,
-        lines: Lines,
-        choices: Choices,
-        waits: Waits,
-        following: Following,
-        gathering: Gathering,
+        shared: Shared,
         sender: Sender,
         deliveries: DeliveryStore,
         timers: TimerStore,
@@ -92,7 +75,7 @@ class DeliverExternal(Deliver):
         leases: Leases,
         reachability: Reachability,
     ) -> None:
-        super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following, gathering)
+        super().__init__(shared)
         self._sender = sender
         self._deliveries = deliveries
         self._timers = timers

@@ -1,19 +1,12 @@
 """deliver.in_app: the inbox item is the effect, put once under its delivery id; no claim is needed."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from consumers.choices import Choices
-from consumers.following import Following
-from consumers.gathering import Gathering
-from consumers.handlers.content import Wording, data_of
-from consumers.handlers.deliver import Deliver, now_utc
+from consumers.handlers.content import data_of
+from consumers.handlers.deliver import Deliver, Shared, now_utc
 from consumers.holding import Holding
-from consumers.lines import Lines
-from consumers.waits import Waits
 from infrastructure.dynamo.inbox import InboxStore, Standing, cursor_of
-from infrastructure.dynamo.notifications import NotificationStore
-from infrastructure.kafka.reporting import Reporter
-from infrastructure.ports import Content, Publisher, Received
+from infrastructure.ports import Content, Received
 from infrastructure.redis.live import Announcer
 from schemas.deliveries import Delivery, DeliveryRecord, State, row_of
 from schemas.holds import Hold
@@ -23,23 +16,8 @@ from schemas.preferences import Preferences
 
 
 class DeliverInApp(Deliver):
-    def __init__(
-        self,
-        notifications: NotificationStore,
-        wording: Wording,
-        publisher: Publisher,
-        reporter: Reporter,
-        longest: timedelta,
-        lines: Lines,
-        choices: Choices,
-        waits: Waits,
-        following: Following,
-        gathering: Gathering,
-        holding: Holding,
-        inbox: InboxStore,
-        announcer: Announcer,
-    ) -> None:
-        super().__init__(notifications, wording, publisher, reporter, longest, lines, choices, waits, following, gathering)
+    def __init__(self, shared: Shared, holding: Holding, inbox: InboxStore, announcer: Announcer) -> None:
+        super().__init__(shared)
         self._holding = holding
         self._inbox = inbox
         self._announcer = announcer

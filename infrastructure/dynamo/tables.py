@@ -37,6 +37,10 @@ class Table:
     def key(self) -> tuple[str, ...]:
         return (self.partition, self.sort) if self.sort else (self.partition,)
 
+    def key_in(self, index: str) -> tuple[str, ...]:
+        """What rows are found by in one of the global indexes."""
+        return {name: (partition, sort) for name, partition, sort in self.indexes}[index]
+
 
 NOTIFICATIONS = Table("notifications", "notification_id")
 # only rows in trouble carry these attributes; sharded, because a provider that is out fills one state at once

@@ -10,6 +10,7 @@ from infrastructure.dynamo.tables import CAPS, CONTACTS, DELIVERIES, INBOX, PREF
 from schemas.deliveries import Delivery
 
 PAGE = 100
+_BY_PERSON = "by_person"
 
 
 class Traces:
@@ -23,28 +24,9 @@ class Traces:
         return await self._dynamo.get(CONTACTS.named(environment), {"person": person})
 
     async def deliveries(self, environment: str, person: str) -> AsyncIterator[list[Delivery]]:
-        """The person's rows of the ledger; all of one notification's come in one page.
-
-        By an index that may lag a moment behind. A row that was renamed on the way does not disturb what follows.
-        """
-        table, after = DELIVERIES.named(environment), " "
-        while True:
-            keys = await self._dynamo.query(
-                table,
-                "recipient = :person AND shard_key > :after",
-                {":person": person, ":after": after},
-                index="by_person",
-                limit=PAGE,
-                consistent=False,
-            )
-            whole = _without_the_cut_off(keys)
-            rows = await asyncio.gather(*(self._dynamo.get(table, _key(DELIVERIES, key)) for key in whole))
-            mine = [read_row(row) for row in rows if row and row["recipient"] == person]
-            if mine:
-                yield mine
-            if len(keys) < PAGE:
-                return
-            after = whole[-1]["shard_key"]
+        """The person's rows of the ledger; all of one notification's come in one page."""
+        async for rows in self._by_person(DELIVERIES, environment, person):
+            yield [read_row(row) for row in rows]
 
     async def preferences(self, environment: str, person: str) -> AsyncIterator[list[Item]]:
         """The choices in force and the verdicts on past changes."""
@@ -62,21 +44,8 @@ class Traces:
 
     async def subscriptions(self, environment: str, person: str) -> AsyncIterator[list[Item]]:
         """Of every topic, the one of everybody too."""
-        table, after = SUBSCRIPTIONS.named(environment), " "
-        while True:
-            keys = await self._dynamo.query(
-                table,
-                "person = :person AND topic > :after",
-                {":person": person, ":after": after},
-                index="by_person",
-                limit=PAGE,
-                consistent=False,
-            )
-            rows = await asyncio.gather(*(self._dynamo.get(table, _key(SUBSCRIPTIONS, key)) for key in keys))
-            yield [row for row in rows if row]
-            if len(keys) < PAGE:
-                return
-            after = keys[-1]["topic"]
+        async for rows in self._by_person(SUBSCRIPTIONS, environment, person):
+            yield rows
 
     async def take_away(self, table: Table, environment: str, rows: list[Item]) -> int:
         await asyncio.gather(*(self._dynamo.delete_soon(table.named(environment), _key(table, row)) for row in rows))
@@ -90,21 +59,38 @@ class Traces:
     async def take_away_item(self, environment: str, person: str, delivery_id: str) -> None:
         await self._dynamo.delete_soon(INBOX.named(environment), {"person": person, "delivery_id": delivery_id})
 
-    async def _partition(self, table: Table, environment: str, person: str) -> AsyncIterator[list[Item]]:
+    def _partition(self, table: Table, environment: str, person: str) -> AsyncIterator[list[Item]]:
+        return self._pages(table, environment, person, table.key)
+
+    async def _by_person(self, table: Table, environment: str, person: str) -> AsyncIterator[list[Item]]:
+        """By an index that may lag a moment behind. A row that was renamed on the way does not disturb what follows."""
+        key = table.key_in(_BY_PERSON)
+        async for found in self._pages(table, environment, person, key, index=_BY_PERSON):
+            rows = await asyncio.gather(*(self._dynamo.get(table.named(environment), _key(table, row)) for row in found))
+            yield [row for row in rows if row and row[key[0]] == person]
+
+    async def _pages(
+        self, table: Table, environment: str, person: str, key: tuple[str, ...], index: str | None = None
+    ) -> AsyncIterator[list[Item]]:
+        """In the order of the key's second part; what has the same there comes in one page."""
+        owner, sort = key
         after = " "
         while True:
             rows = await self._dynamo.query(
                 table.named(environment),
-                "person = :person AND #sort > :after",
+                "#owner = :person AND #sort > :after",
                 {":person": person, ":after": after},
-                names={"#sort": table.key[1]},
+                names={"#owner": owner, "#sort": sort},
+                index=index,
                 limit=PAGE,
+                consistent=index is None,
             )
-            if rows:
-                yield rows
+            whole = _without_the_cut_off(rows, sort)
+            if whole:
+                yield whole
             if len(rows) < PAGE:
                 return
-            after = rows[-1][table.key[1]]
+            after = whole[-1][sort]
 
 
 def stored_before(row: Item, moment: datetime) -> bool:
@@ -113,13 +99,13 @@ def stored_before(row: Item, moment: datetime) -> bool:
     return cursor is None or datetime.fromisoformat(str(cursor).split("~", 1)[0]) < moment
 
 
-def _without_the_cut_off(keys: list[Item]) -> list[Item]:
-    """A page may end in the middle of a notification: the next one begins with all of it."""
-    if len(keys) < PAGE:
-        return keys
-    last = keys[-1]["shard_key"]
-    whole = [key for key in keys if key["shard_key"] != last]
-    return whole or keys
+def _without_the_cut_off(rows: list[Item], sort: str) -> list[Item]:
+    """A page may end in the middle of what belongs together: the next one begins with all of it."""
+    if len(rows) < PAGE:
+        return rows
+    last = rows[-1][sort]
+    whole = [row for row in rows if row[sort] != last]
+    return whole or rows
 
 
 def _key(table: Table, row: Item) -> Item:

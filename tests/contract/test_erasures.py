@@ -5,6 +5,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from infrastructure.dynamo.inbox import cursor_of
 from infrastructure.dynamo.tables import CAPS, INBOX, PREFERENCES, SUBSCRIPTIONS
 from infrastructure.erasing import Pseudonyms
@@ -142,6 +144,25 @@ async def test_a_persons_rows_are_found_and_renamed_they_are_found_no_more(shelv
     assert (kept.recipient, kept.shard) == ("erased_x", rows[2].shard), "it stays in its shard"
     again = await shelves.forgetting.delivery(rows[0], "erased_x", NOON)
     assert again == after[0], "forgotten again it stays as it is"
+
+
+async def test_what_belongs_together_comes_in_one_page_and_everything_once(
+    shelves: Shelves, unique: Unique, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrastructure.dynamo.traces.PAGE", 3)
+    person, names = unique("ana"), [unique(f"ntf_{letter}") for letter in "abcd"]
+    rows = [a_row(name, person, f"dlv_{number}") for name in names for number in (1, 2)]
+    await asyncio.gather(*(shelves.deliveries.record_if_absent(row) for row in rows))
+    topics = tuple(f"topic-{number}" for number in range(7))
+    await shelves.contacts.subscribe("dev", person, topics)
+
+    async def all_of_them() -> bool:
+        pages = [page async for page in shelves.traces.deliveries("dev", person)]
+        subscribed = [row["topic"] async for page in shelves.traces.subscriptions("dev", person) for row in page]
+        whole = [{row.notification_id for row in page} for page in pages if len(page) == 2] == [{name} for name in names]
+        return whole and [str(topic).rsplit("#", 1)[0] for topic in subscribed] == list(topics)
+
+    await eventually(all_of_them)
 
 
 async def test_two_who_were_told_the_same_can_be_forgotten_at_once(shelves: Shelves, unique: Unique) -> None:

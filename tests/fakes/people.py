@@ -4,6 +4,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from itertools import groupby
 
 from infrastructure.dynamo.client import Item
 from infrastructure.dynamo.forgetting import Forgetting
@@ -41,8 +42,9 @@ class FakeTraces(Traces):
 
     async def deliveries(self, environment: str, person: str) -> AsyncIterator[list[Delivery]]:
         rows = [row for row in self._deliveries.rows.values() if (row.environment, row.recipient) == (environment, person)]
-        for row in sorted(rows, key=lambda each: each.notification_id):
-            yield [row]
+        rows.sort(key=lambda row: row.notification_id)
+        for _, same in groupby(rows, key=lambda row: row.notification_id):
+            yield list(same)
 
     async def preferences(self, environment: str, person: str) -> AsyncIterator[list[Item]]:
         rows: list[Item] = [

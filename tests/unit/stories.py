@@ -20,6 +20,7 @@ from consumers.forgetting import History
 from consumers.gathering import Gathering
 from consumers.handing_out import HandingOut
 from consumers.handlers.content import Wording
+from consumers.handlers.deliver import Shared
 from consumers.handlers.deliver_external import DeliverExternal
 from consumers.handlers.deliver_in_app import DeliverInApp
 from consumers.handlers.digest import CloseDigests
@@ -302,37 +303,29 @@ class Floor:
         pseudonyms = Pseudonyms(KEY.decode())
         return Erase(self.erasures, pseudonyms, parts, self.timers, self.announcer, self.publisher, self.sweeps_s)
 
+    def shared(self, worker: str) -> Shared:
+        reporter = Reporter(self.publisher, worker)
+        return Shared(
+            notifications=self.notifications,
+            wording=self.wording,
+            publisher=self.publisher,
+            reporter=reporter,
+            longest=LONGEST,
+            lines=Lines(self.contacts, self.devices),
+            choices=self.choices,
+            waits=self.waits,
+            following=self.following,
+            gathering=self.gathering(reporter),
+        )
+
     @property
     def in_app(self) -> DeliverInApp:
-        reporter = Reporter(self.publisher, "deliver.in_app")
-        return DeliverInApp(
-            self.notifications,
-            self.wording,
-            self.publisher,
-            reporter,
-            LONGEST,
-            Lines(self.contacts, self.devices),
-            self.choices,
-            self.waits,
-            self.following,
-            self.gathering(reporter),
-            Holding(self.deliveries, self.timers),
-            self.inbox,
-            self.announcer,
-        )
+        holding = Holding(self.deliveries, self.timers)
+        return DeliverInApp(self.shared("deliver.in_app"), holding, self.inbox, self.announcer)
 
     def external(self, *, provider_timeout_s: float = 5.0, schedule: RetrySchedule = SCHEDULE) -> DeliverExternal:
         return DeliverExternal(
-            self.notifications,
-            self.wording,
-            self.publisher,
-            Reporter(self.publisher, "deliver.email"),
-            LONGEST,
-            Lines(self.contacts, self.devices),
-            self.choices,
-            self.waits,
-            self.following,
-            self.gathering(Reporter(self.publisher, "deliver.email")),
+            self.shared("deliver.email"),
             Looking(self.channel, provider_timeout_s, self.looks),
             self.deliveries,
             self.timers,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.ids import delivery_id, endpoint_of
 from schemas.outcomes import Policy
-from schemas.plan import MAX_PLANNED, Plan, TooManyDeliveries, make_plan
+from schemas.plan import Plan
+from schemas.planning import MAX_PLANNED, TooManyDeliveries, make_plan
 from schemas.recipients import Contact, Recipient, people_named, recipients_of
 from schemas.requests import Channel, NotificationRequest
 from schemas.types import PLAIN, NotificationType

@@ -8,7 +8,8 @@ import pytest
 from schemas.deliveries import DeliveryRecord
 from schemas.devices import Device, FcmDevice, device_of
 from schemas.outcomes import Dead, Sent
-from schemas.plan import MAX_PLANNED, PlannedDelivery, make_plan
+from schemas.plan import PlannedDelivery
+from schemas.planning import MAX_PLANNED, make_plan
 from schemas.recipients import Contact, Recipient, recipients_of
 from schemas.requests import NotificationRequest
 from schemas.types import PLAIN

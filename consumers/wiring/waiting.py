@@ -1,14 +1,10 @@
-"""How the parts are wired by which deliveries wait: whose clock, which choices, which caps, and another time."""
+"""How the parts are wired by which deliveries wait: whose clock, which choices, which caps."""
 
 from consumers.capping import Capping
 from consumers.choices import Choices, Links
 from consumers.clocks import Clocks
-from consumers.holding import Holding
-from consumers.rescheduling import Rescheduler
-from consumers.schedules import Schedules
 from consumers.waits import Waits
 from infrastructure.erasing import Marks, Pseudonyms
-from infrastructure.kafka.reporting import Reporter
 from infrastructure.resources import Resources
 
 
@@ -34,17 +30,3 @@ def capping_of(resources: Resources) -> Capping:
 def waits_of(resources: Resources) -> Waits:
     stores = resources.stores
     return Waits(clocks_of(resources), choices_of(resources), capping_of(resources), stores.notifications, stores.timers)
-
-
-def rescheduler_of(resources: Resources, schedules: Schedules, reporter: Reporter) -> Rescheduler:
-    stores = resources.stores
-    return Rescheduler(
-        stores.notifications,
-        schedules,
-        stores.deliveries,
-        stores.inbox,
-        Holding(stores.deliveries, stores.timers),
-        clocks_of(resources),
-        resources.announcer,
-        reporter,
-    )
