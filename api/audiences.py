@@ -2,14 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from infrastructure.resources import Stores
 from schemas.audience_plan import audience_lines
-from schemas.audiences import Audience, Progress
+from schemas.audiences import Audience, Progress, are_walked
 from schemas.deliveries import Delivery
 from schemas.plan import Notification, PlannedDelivery
 
@@ -26,7 +25,7 @@ class Reached:
 
     @property
     def is_walked(self) -> bool:
-        return _is_walked(self.walks, self.notification)
+        return are_walked(self.walks, is_cancelled=self.notification.cancelled_at is not None)
 
     def counts(self, listed: int) -> Counter[str]:
         """By state; PENDING is what was handed out and had no row yet. Exact once the audience is walked."""
@@ -65,18 +64,14 @@ async def reached(stores: Stores, notification: Notification) -> Reached | None:
     if audience is None:
         return None
     walks = await stores.expansions.of(environment, notification.notification_id, audience.shards)
+    is_walked = are_walked(walks, is_cancelled=notification.cancelled_at is not None)
     counted = await stores.tallies.of(
         environment,
         notification.notification_id,
         notification.plan.shards,
-        phase=(notification.cancelled_at, notification.wish, _is_walked(walks, notification)),
+        phase=(notification.cancelled_at, notification.wish, is_walked),
     )
     return Reached(audience, tuple(walks), Counter(counted.tally.states), counted.at, notification)
-
-
-def _is_walked(walks: Iterable[Progress], notification: Notification) -> bool:
-    """To the end, and once it was cancelled also back."""
-    return all(walk.taken_back if notification.cancelled_at else walk.done for walk in walks)
 
 
 async def row_named(stores: Stores, environment: str, notification_id: str, delivery_id: str) -> Delivery | None:

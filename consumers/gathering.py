@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
@@ -38,13 +38,11 @@ from schemas.digests import (
 )
 from schemas.events import event_of
 from schemas.plan import Notification, PlannedDelivery
-from schemas.timers import turn_timer
 
 log = structlog.get_logger()
 
 _TRIES = 12
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.01, 0.5
-_CROWDED_S = (1.0, 5.0)
 
 
 class Crowded(Exception):
@@ -133,11 +131,6 @@ class Gathering:
             return False
         await self._say(record, notification, carried, row)
         return True
-
-    async def comes_back(self, carried: DeliveryRecord) -> None:
-        """The same turn again, a little later."""
-        later = timedelta(seconds=random.uniform(*_CROWDED_S))  # noqa: S311
-        await self._timers.put(turn_timer(carried, datetime.now(UTC) + later))
 
     async def _say(self, record: Received, notification: Notification, carried: DeliveryRecord, row: Delivery) -> None:
         event = event_of(row, origin=record.position, **notification.whose)

@@ -1,6 +1,7 @@
 """Whether a delivery goes out now or rests, for how long, and why: its time, its person's quiet hours, their caps."""
 
-from datetime import UTC, datetime
+import random
+from datetime import UTC, datetime, timedelta
 
 from consumers.capping import Capping
 from consumers.choices import Choices
@@ -13,6 +14,8 @@ from schemas.plan import Notification, PlannedDelivery
 from schemas.preferences import QUIET_HOURS, Preferences
 from schemas.schedules import SCHEDULED
 from schemas.timers import turn_timer
+
+_A_LITTLE_LATER_S = (1.0, 5.0)
 
 
 class Waits:
@@ -47,6 +50,11 @@ class Waits:
             return Hold(QUIET_HOURS, quiet)
         full = await self._capping.full(notification, line, now)  # last, because it counts what may go
         return Hold(full.reason, full.until) if full else None
+
+    async def come_back(self, carried: DeliveryRecord) -> None:
+        """The same turn again, a little later: its window is too busy, or its timer fired before its row was written."""
+        later = timedelta(seconds=random.uniform(*_A_LITTLE_LATER_S))  # noqa: S311
+        await self._timers.put(turn_timer(carried, datetime.now(UTC) + later))
 
     async def look_again(self, notification: Notification, carried: DeliveryRecord, row: Delivery) -> None:
         """Wakes at once what has lain down until a time that is not in force any more.

@@ -1,7 +1,7 @@
 """Audiences: whom a plan reaches without listing them, as of when, split how; and how far the walk over them has come."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -60,9 +60,9 @@ class ExpandRecord(Record):
 
 
 class Moving(Record):
-    """How far one walk has given what rests another time: `wish` says which, `rows` of its ledger shards are behind it.
+    """How far one walk has given what rests another time: the one wished for under the id `wish`.
 
-    Of the shard `ledger` those up to the delivery `after`, of the shards before it all.
+    Done are its ledger shards before `ledger`, and of that one the rows up to the delivery `after`.
     """
 
     wish: str
@@ -127,6 +127,11 @@ class Progress(Record):
 
     def taken_back_past(self, last: str, at: datetime, *, is_all: bool) -> "Progress":
         return self.model_copy(update={"taken_back_to": last, "taken_back": is_all, "updated_at": at})
+
+
+def are_walked(walks: Iterable[Progress], *, is_cancelled: bool) -> bool:
+    """To the end, and once it was cancelled also back."""
+    return all(walk.taken_back if is_cancelled else walk.done for walk in walks)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from schemas.audiences import Progress, Tally
+from schemas.audiences import Progress, Tally, are_walked
 from schemas.deliveries import ENDED, Delivery
 from schemas.events import Receipt, StatusEvent
 from schemas.plan import Notification
@@ -34,7 +34,7 @@ def final_receipt(notification: Notification, rows: Sequence[Delivery]) -> Recei
 
 def final_receipt_of_audience(notification: Notification, walks: Sequence[Progress], tally: Tally) -> Receipt | None:
     """The same where the plan does not list everybody: by what the walks have counted and what the rows add up to."""
-    is_walked = all(walk.taken_back if notification.cancelled_at else walk.done for walk in walks)
+    is_walked = are_walked(walks, is_cancelled=notification.cancelled_at is not None)
     planned = len(notification.plan.lines) + sum(walk.planned + walk.skipped for walk in walks)
     if not is_walked or tally.states.keys() - ENDED or tally.states.total() != planned:
         return None

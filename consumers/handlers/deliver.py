@@ -111,7 +111,7 @@ class Deliver(ABC):
             log.warning("digest.crowded", series=str(crowded))
         except AheadOfItsRow:
             log.info("delivery.ahead", turn=delivery.turn)
-        await self._gathering.comes_back(delivery)
+        await self._waits.come_back(delivery)
         return True
 
     async def _line(

@@ -31,7 +31,6 @@ log = structlog.get_logger()
 Value = TypeVar("Value")
 _HOLD_S = 0.5
 _AT_ONCE = timedelta(seconds=1)
-_AHEAD_OF_ITS_ROW = timedelta(seconds=2)
 _AFTER_LEASE = timedelta(milliseconds=500)  # wall clocks run unevenly: a check that comes early waits once more
 
 
@@ -127,8 +126,8 @@ class DeliverExternal(Deliver):
                 await self._check_after_lease(delivery, row)
             case Waiting(row):
                 await self._wait(delivery, row)
-                if row.turn < delivery.turn:
-                    await self._come_back(delivery)
+                if row.turn < delivery.turn:  # whoever writes its row is not done, or has died and will be repeated
+                    await self._waits.come_back(delivery)
                     return
                 await self.report(record, delivery, row, notification)
             case Settled(row):
@@ -199,11 +198,6 @@ class DeliverExternal(Deliver):
         """The timer of the row's next turn; put again it is the same timer."""
         again = delivery.model_copy(update={"turn": row.turn})
         await self._timers.put(turn_timer(again, row.next_at or now_utc()))
-
-    async def _come_back(self, delivery: DeliveryRecord) -> None:
-        """Its timer fired before the row it is for: whoever writes that is not done, or has died and will be repeated."""
-        await self._timers.put(turn_timer(delivery, now_utc() + _AHEAD_OF_ITS_ROW))
-        log.info("delivery.ahead", turn=delivery.turn)
 
     async def _check_after_lease(self, delivery: DeliveryRecord, row: Delivery) -> None:
         """Somebody holds it, perhaps a dead one: look again a lease later. What counts then is `Leases`, not this time."""

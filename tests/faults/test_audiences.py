@@ -136,12 +136,14 @@ async def test_an_audience_loses_and_doubles_nobody_whoever_dies(
     a_check_that_can_fail(judge, dump)
 
 
-async def a_campaign(run: str, resources: Resources, ledger: ProducerLedger, crowd: Crowd) -> str:
+async def a_campaign(
+    run: str, resources: Resources, ledger: ProducerLedger, crowd: Crowd, send_at: str | None = None
+) -> str:
     request_id = f"{run}-campaign"
     notification = derived_id("ntf_", ENVIRONMENT, "kafka", request_id)
     body = {"to": [{"topic": crowd.topic}], "message": {"title": run, "body": "News"}, "request_id": request_id}
     ledger.sending(notification, crowd.expected(notification))
-    value = json.dumps(body | {"channels": ["in_app", "email"]}).encode()
+    value = json.dumps(body | {"channels": ["in_app", "email"], "send_at": send_at}).encode()
     await resources.publisher.publish(Outgoing(REQUESTS, request_id, value))
     ledger.acknowledged(notification)
     return notification

@@ -16,8 +16,8 @@ from tests.faults.conftest import Judge
 from tests.faults.crew import Crew
 from tests.faults.dump import dump_of
 from tests.faults.flow import ENVIRONMENT, REQUESTS
-from tests.faults.ledger_check import ProducerLedger, derived_id
-from tests.faults.test_audiences import CONCURRENCY, PEOPLE, Crowd, dies, the_end, walker
+from tests.faults.ledger_check import ProducerLedger
+from tests.faults.test_audiences import CONCURRENCY, PEOPLE, Crowd, a_campaign, dies, the_end, walker
 
 DEATHS = (
     ("after:timer", 40),
@@ -42,12 +42,7 @@ async def test_an_audience_that_is_moved_loses_and_doubles_nobody_whoever_dies(
     crew.extra = {"WORKER_CONCURRENCY": str(CONCURRENCY)}
     others = ("tests.faults.failing_worker", "all", "--but", "expand")
     _, helper, first = await asyncio.gather(crowd.gather(resources), crew.add(*others), walker(crew, orders))
-    request_id = f"{run}-campaign"
-    notification = derived_id("ntf_", ENVIRONMENT, "kafka", request_id)
-    ledger.sending(notification, crowd.expected(notification))
-    body = {"to": [{"topic": crowd.topic}], "message": {"title": run, "body": "News"}, "request_id": request_id}
-    await says(resources, request_id, body | {"channels": ["in_app", "email"], "send_at": a_wall_clock(timedelta(hours=3))})
-    ledger.acknowledged(notification)
+    notification = await a_campaign(run, resources, ledger, crowd, a_wall_clock(timedelta(hours=3)))
     waiting = PEOPLE - len(crowd.unwilling) + len(crowd.mailed)
 
     async def all_wait() -> bool:
@@ -58,7 +53,8 @@ async def test_an_audience_that_is_moved_loses_and_doubles_nobody_whoever_dies(
     await crew.kill(first)
     await crew.forget_dead("expand")
 
-    await says(resources, request_id, {"reschedule": request_id, "send_at": a_wall_clock(timedelta(hours=-1))})
+    move = {"reschedule": f"{run}-campaign", "send_at": a_wall_clock(timedelta(hours=-1))}
+    await resources.publisher.publish(Outgoing(REQUESTS, run, json.dumps(move).encode()))
     for moment, nth in DEATHS:
         orders.write_text(f"{moment} {nth}", encoding="utf-8")
         await dies(crew, await walker(crew, orders), moment)
@@ -81,7 +77,3 @@ async def test_an_audience_that_is_moved_loses_and_doubles_nobody_whoever_dies(
 def a_wall_clock(ahead: timedelta) -> str:
     """Nobody of the crowd has chosen a zone: it is that of the deployment."""
     return (datetime.now(UTC) + ahead).replace(tzinfo=None, microsecond=0).isoformat()
-
-
-async def says(resources: Resources, key: str, body: Mapping[str, object]) -> None:
-    await resources.publisher.publish(Outgoing(REQUESTS, key, json.dumps(body).encode()))

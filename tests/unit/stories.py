@@ -208,16 +208,7 @@ class Floor:
         return Route(
             Arrivals((KEY,), ()),
             self.notifications,
-            Planner(
-                self.live,
-                self.contacts,
-                self.capping,
-                self.policies,
-                self.choices,
-                self.quotas,
-                self.clocks,
-                self.devices,
-            ),
+            self.planner,
             self.canceller(reporter),
             self.scheduled,
             self.rescheduler(reporter),
@@ -227,6 +218,19 @@ class Floor:
             reporter,
             self.gathering(reporter),
             SettingAside(self.publisher, KEY),
+        )
+
+    @property
+    def planner(self) -> Planner:
+        return Planner(
+            self.live,
+            self.contacts,
+            self.capping,
+            self.policies,
+            self.choices,
+            self.quotas,
+            self.clocks,
+            self.devices,
         )
 
     def rescheduler(self, reporter: Reporter) -> Rescheduler:
@@ -347,16 +351,7 @@ class Floor:
             self.contacts,
             self.deliveries,
             self.timers,
-            Planner(
-                self.live,
-                self.contacts,
-                self.capping,
-                self.policies,
-                self.choices,
-                self.quotas,
-                self.clocks,
-                self.devices,
-            ),
+            self.planner,
             Retracing(self.contacts, self.deliveries, self.canceller(reporter), self.rescheduler(reporter)),
             self.gathering(reporter),
             self.collapsing(reporter),
