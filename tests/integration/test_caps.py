@@ -1,5 +1,6 @@
 """What a full cap does with the next one, by its choice; and a person's own cap over all types, whoever counts at once."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,7 @@ async def test_what_is_over_a_cap_that_drops_is_skipped_and_says_which(
     resources: Resources, workers: Child, unique: Unique
 ) -> None:
     """The example types' `account.nudge`: two a day."""
-    said: dict[str, Any] = {"to": unique("person"), "type": "account.nudge", "message": None}
+    said: dict[str, Any] = {"to": unique("person"), "type": "account.nudge", "message": None, "variables": {"text": "Tip"}}
     for _ in range(2):
         await in_state(resources, await send(resources, unique("nudge"), **said), "SENT")
     row = await in_state(resources, await send(resources, unique("nudge"), **said), "SKIPPED")
@@ -79,8 +80,7 @@ async def test_of_all_types_together_a_person_gets_so_many_whichever_worker_coun
             stored = [await resources.stores.notifications.get(HOME, each) for each in several]
             return [each.plan.lines[0].skipped for each in stored if each] if all(stored) else []
 
-        several = [await sends(number) for number in range(SENT)]
-        several.append(await sends(0, priority="urgent"))
+        several = await asyncio.gather(*map(sends, range(SENT)), sends(0, priority="urgent"))
         found = await eventually(all_planned)
     assert found.pop() is None, "what is urgent is not capped"
     assert Counter(found) == {None: MOST, f"capped:person:{MOST}/1d": SENT - MOST}
