@@ -23,7 +23,7 @@ MOMENTS = ("before", "after")
 _EXTERNAL = ("claim", "send", "timer", "record", "publish.status", "commit")
 STEPS: dict[str, tuple[str, ...]] = {
     "route": ("plan", "publish.delivery", "publish.status", "publish.receipts", "routed", "commit"),
-    "expand": ("cursor", "publish.delivery", "skip", "publish.status", "timer", "rest", "commit"),
+    "expand": ("cursor", "publish.delivery", "skip", "publish.status", "timer", "rest", "take_back", "commit"),
     "deliver.in_app": ("item", "publish.status", "commit"),
     "deliver.email": _EXTERNAL,
     "deliver.slack": _EXTERNAL,
@@ -39,6 +39,7 @@ _METHODS = {
     "rest": ("infrastructure.dynamo.deliveries", "DeliveryStore", "rest"),
     "skip": ("infrastructure.dynamo.deliveries", "DeliveryStore", "record_if_absent"),
     "cursor": ("infrastructure.dynamo.expansions", "ExpansionStore", "advance"),
+    "take_back": ("consumers.cancelling", "Canceller", "take_back"),
     "row": ("infrastructure.dynamo.deliveries", "DeliveryStore", "record"),
     "plan": ("infrastructure.dynamo.notifications", "NotificationStore", "put_if_absent"),
     "routed": ("infrastructure.dynamo.notifications", "NotificationStore", "mark_routed"),

@@ -141,6 +141,13 @@ class Doors:
         return answer.status_code == 202
 
 
+async def every_item_is_stored(flow: Iterable[Request], resources: Resources) -> bool:
+    """In the inbox itself: no worker but deliver.in_app is needed for that."""
+    standing = resources.stores.inbox.standing
+    items = ((each.person, each.expected[0].delivery) for each in flow)
+    return all(await asyncio.gather(*(standing(ENVIRONMENT, *item) for item in items)))
+
+
 async def unfinished(flow: Iterable[Request], resources: Resources, *, within_s: float = 60) -> list[Request]:
     """What has deliveries that have not ended although there was time."""
     permits = asyncio.Semaphore(16)

@@ -1,7 +1,7 @@
 """One request to a topic of 600 people; whoever walks it dies by SIGKILL at one step after the other, then the others do.
 
 Some have an address, some have not, some do not want it, and somebody comes after the cutoff: the three ledgers must agree
-about each of them.
+about each of them. The same when it is cancelled in the middle, and whoever takes it back dies.
 """
 
 import asyncio
@@ -40,6 +40,8 @@ DEATHS = (
     ("after:cursor", 5),
     ("before:commit", 1),
 )
+IN_THE_MIDDLE = ("after:cursor", 12)  # each of the 16 shards is one page: its cursor moves when that begins and when it ends
+TAKING_BACK = (("before:take_back", 2), ("after:take_back", 3))
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,12 @@ async def test_an_audience_loses_and_doubles_nobody_whoever_dies(
     others = ("tests.faults.failing_worker", "all", "--but", "expand")
     _, helper = await asyncio.gather(crowd.gather(resources), crew.add(*others))
     notification = await a_campaign(run, resources, ledger, crowd)
+    ledger.acknowledged(notification)
     await eventually(lambda: resources.stores.notifications.get(ENVIRONMENT, notification))
     await resources.stores.contacts.subscribe(ENVIRONMENT, f"{run}-late", (crowd.topic,))
 
-    for moment, nth in DEATHS:
-        orders.write_text(f"{moment} {nth}", encoding="utf-8")
-        await dies(crew, await walker(crew, orders), moment)
-        await crew.forget_dead("expand")
+    for death in DEATHS:
+        await a_walker_dies(crew, orders, *death)
     orders.unlink()
     await crew.kill(helper)  # it routes, delivers, keeps the ledger and the timers
     await asyncio.gather(crew.add(*others), walker(crew, orders))
@@ -136,6 +137,43 @@ async def test_an_audience_loses_and_doubles_nobody_whoever_dies(
     a_check_that_can_fail(judge, dump)
 
 
+async def test_an_audience_cancelled_in_the_middle_is_taken_back_exactly_whoever_dies(
+    run: str,
+    crew: Crew,
+    resources: Resources,
+    variables: Mapping[str, str],
+    ledger: ProducerLedger,
+    judge: Judge,
+    tmp_path: Path,
+) -> None:
+    """Nothing of it is owed any more; what there is of it has to be what the counts say, in all three ledgers."""
+    crowd, orders = Crowd(run), tmp_path / "orders"
+    await asyncio.gather(crowd.gather(resources), crew.add("tests.faults.failing_worker", "all", "--but", "expand"))
+    notification = await a_campaign(run, resources, ledger, crowd)
+    await a_walker_dies(crew, orders, *IN_THE_MIDDLE)
+    await cancelled(run, resources, notification)
+    for death in TAKING_BACK:
+        await a_walker_dies(crew, orders, *death)
+    orders.unlink()
+    await walker(crew, orders)
+    since = time.monotonic()
+
+    found = await the_end(resources, notification)
+    await judge.compared(since=since, note=f"kills={crew.kills} {found['counts']}")
+    dump = await dump_of(variables, run)
+    states = Counter(row["state"] for row in dump.deliveries)
+    assert found["counts"] == states
+    assert {"CANCELLED", "SKIPPED"} <= states.keys() <= {"CANCELLED", "SKIPPED", "SENT"}
+    audience, reached = found["audience"], {row["recipient"] for row in dump.deliveries}
+    assert (audience["stopped"], audience["members"]) == ("cancelled", len(reached))
+    assert (audience["skipped"], audience["planned"]) == (states["SKIPPED"], states["SENT"] + states["CANCELLED"])
+    assert 0 < len(reached) < PEOPLE
+    assert all("withdrawn_at" in item for item in dump.inbox), "nobody has an item any more, whenever it came"
+    assert {row["delivery_id"] for row in dump.deliveries if row["state"] == "SENT"} == {
+        call.delivery for call in judge.calls()
+    }
+
+
 async def a_campaign(
     run: str, resources: Resources, ledger: ProducerLedger, crowd: Crowd, send_at: str | None = None
 ) -> str:
@@ -145,8 +183,20 @@ async def a_campaign(
     ledger.sending(notification, crowd.expected(notification))
     value = json.dumps(body | {"channels": ["in_app", "email"], "send_at": send_at}).encode()
     await resources.publisher.publish(Outgoing(REQUESTS, request_id, value))
-    ledger.acknowledged(notification)
     return notification
+
+
+async def cancelled(run: str, resources: Resources, notification: str) -> None:
+    """Every later step reads the mark."""
+    request_id = f"{run}-campaign"
+    value = json.dumps({"cancel": request_id}).encode()
+    await resources.publisher.publish(Outgoing(f"{REQUESTS}.urgent", request_id, value))
+
+    async def is_marked() -> bool:
+        found = await resources.stores.notifications.get(ENVIRONMENT, notification)
+        return found is not None and found.cancelled_at is not None
+
+    await eventually(is_marked)
 
 
 async def walker(crew: Crew, orders: Path) -> Child:
@@ -154,10 +204,14 @@ async def walker(crew: Crew, orders: Path) -> Child:
     return child
 
 
-async def dies(crew: Crew, victim: Child, moment: str) -> None:
+async def a_walker_dies(crew: Crew, orders: Path, moment: str, nth: int) -> None:
+    """As ordered, and the broker knows it at once."""
+    orders.write_text(f"{moment} {nth}", encoding="utf-8")
+    victim = await walker(crew, orders)
     async with asyncio.timeout(30):
         await crew.buried(victim)
     assert f"failpoint {moment}" in victim.output, victim.end_of_log()
+    await crew.forget_dead("expand")
 
 
 async def the_end(resources: Resources, notification: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
@@ -11,14 +12,15 @@ import pytest_asyncio
 
 from infrastructure.local.addresses import Addresses
 from infrastructure.local.processes import Child, Processes
+from infrastructure.resources import Resources
 from tests.engines import Engines
+from tests.eventually import eventually
 from tests.faults.conftest import Judge
 from tests.faults.crew import Crew
 from tests.faults.dynamo_proxy import DynamoProxy, Fault, dynamo_proxy
-from tests.faults.flow import Doors, a_flow
+from tests.faults.flow import Doors, a_flow, every_item_is_stored
 
 AWAY_S = 3.0
-SILENT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -119,15 +121,23 @@ async def test_a_store_that_is_silent_stops_sends_and_nothing_else(
     assert behind.worker.is_alive
 
 
-async def test_a_provider_that_hangs_is_asked_again(
-    run: str, crew: Crew, doors: Doors, judge: Judge, provider: httpx2.AsyncClient
+async def test_a_provider_that_hangs_is_asked_again_and_holds_up_its_own_channel_alone(
+    run: str, crew: Crew, doors: Doors, judge: Judge, provider: httpx2.AsyncClient, resources: Resources
 ) -> None:
-    """Silent for ten seconds and more: each call ends by its own deadline, the mails go out once it is back."""
+    """Each call ends by its own deadline and is repeated; the inbox fills meanwhile; the mails go out once it is back."""
     worker = await crew.add()
     await provider.put("/faults/email", json={"mode": "hang"})
     flow = a_flow(run, 60)
     await doors.hand_in(flow)
-    await asyncio.sleep(SILENT_S)
+
+    async def asked_again() -> bool:
+        calls = (await provider.get("/calls", params={"provider": "email", "limit": 1000})).json()
+        asked = Counter(call["delivery"] for call in calls if run in str(call["request"]))
+        return any(times > 1 for times in asked.values())
+
+    await eventually(lambda: every_item_is_stored(flow, resources))
+    await eventually(asked_again)
+    assert judge.calls() == []
     await provider.put("/faults/email", json={"mode": "ok"})
     back = time.monotonic()
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -26,6 +26,7 @@ from tests.faults.flow import ENVIRONMENT, REQUESTS
 from tests.faults.ledger_check import derived_id
 
 TOTAL, PEOPLE, KILLS, FOR_S = 300, 8, 4, 9
+RESTING, DUE_AFTER_S, DUE_FOR_S = 120, 8, 4
 Row = Mapping[str, Any]
 
 
@@ -36,6 +37,7 @@ class Event:
     run: str
     number: int
     window: str = "2s"
+    at: datetime | None = None  # by the clock of whoever gets it
 
     @property
     def person(self) -> str:
@@ -62,6 +64,7 @@ class Event:
             "message": {"title": self.run, "body": f"Number {self.number}"},
             "digest": {"key": "post-7", "window": self.window, **sliding},
             "request_id": self.request_id,
+            **({"send_at": self.at.replace(tzinfo=None).isoformat()} if self.at else {}),
         }
         return Outgoing(REQUESTS, self.request_id, json.dumps(body).encode())
 
@@ -182,6 +185,47 @@ def a_comparison_that_can_fail(events: list[Event], found: Found) -> None:
     assert [text.partition(" ")[0] for text in wrongs(events, doubled)] == ["told"]
     unsent = replace(found, items=found.items[1:])
     assert [text.partition(" ")[0] for text in wrongs(events, unsent)] == ["told"]
+
+
+async def test_what_rests_until_its_own_time_is_gathered_then_and_once_whoever_dies(
+    run: str, crew: Crew, resources: Resources, variables: Mapping[str, str]
+) -> None:
+    """Workers die while all of it rests, and again and again as it becomes due: route, schedule and deliver in a join."""
+    luck = Random(run)
+    await asyncio.gather(crew.add(), crew.add(), crew.add())
+    first = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=DUE_AFTER_S)
+    events = [
+        Event(run, number, at=first + timedelta(seconds=number % (DUE_FOR_S + 1)), window="3s") for number in range(RESTING)
+    ]
+    await asyncio.gather(*(hand_in(resources, event) for event in (*events, *events[::5])))
+    await all_rest(resources, events)
+    for number in range(KILLS):
+        await crew.kill(luck.choice(crew.running))
+        await crew.start()
+        due = first + timedelta(seconds=DUE_FOR_S * number / KILLS + luck.uniform(0, 1))
+        await asyncio.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
+
+    found = await all_told(variables, run, events)
+    assert wrongs(events, found) == []
+    assert too_early(events, found) == []
+    in_an_hour = [replace(event, at=first + timedelta(hours=1)) for event in events]
+    assert len(too_early(in_an_hour, found)) == RESTING, "a comparison that can fail"
+
+
+async def all_rest(resources: Resources, events: Iterable[Event]) -> None:
+    """Until their own time, each of them, and none has come to it yet."""
+
+    async def do() -> bool:
+        rows = [await resources.stores.deliveries.of(ENVIRONMENT, event.notification) for event in events]
+        return all([(row.state, row.reason) for row in found] == [("RETRY", "scheduled")] for found in rows)
+
+    await eventually(do)
+
+
+def too_early(events: Iterable[Event], found: Found) -> list[str]:
+    """Who joined a window before their own time."""
+    joined = {delivery: datetime.fromisoformat(row["updated_at"]) for delivery, row in found.ledger.items()}
+    return [event.delivery for event in events if event.at and joined[event.delivery] < event.at]
 
 
 async def test_what_waited_while_route_was_dead_is_late_in_the_next_digest_and_named(

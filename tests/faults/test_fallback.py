@@ -1,4 +1,7 @@
-"""A look at the inbox raced against the e-mail that would follow: once the look is acknowledged, no claim sends it."""
+"""A look at the inbox raced against the e-mail that would follow: once the look is acknowledged, no claim sends it.
+
+And workers killed with -9 while the further steps wait and go out: each comes once, none after a look.
+"""
 
 import asyncio
 import json
@@ -6,7 +9,8 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -15,15 +19,19 @@ import pytest
 from infrastructure.ports import Outgoing
 from infrastructure.resources import Resources
 from tests.eventually import eventually
+from tests.faults.conftest import Judge
 from tests.faults.crew import Crew
-from tests.faults.flow import ENVIRONMENT, REQUESTS
+from tests.faults.dump import dump_of
+from tests.faults.flow import ENVIRONMENT, REQUESTS, Doors, Request, a_flow, every_item_is_stored, unfinished
 from tests.faults.ledger_check import derived_endpoint, derived_id, read_calls
+from tests.faults.under_fire import Accepted, kills_under_load
 
 PAIRS, AT_ONCE = 400, 25
 AFTER = timedelta(seconds=1)
 EARLIEST_S, LATEST_S = -0.1, 0.6
 """Of the look, seen from when the mail is due: the schedule looks every quarter of a second, Kafka and the claim follow."""
 HOW = ("mark-read", "mark-clicked")
+TOTAL, KILLS = 120, 4
 
 
 def ids_of(run: str, number: int) -> tuple[str, str, str]:
@@ -94,3 +102,38 @@ async def test_no_mail_goes_out_whose_claim_came_after_the_look_was_acknowledged
         print(f"\n{PAIRS} races: " + "; ".join(lines))
     assert told.keys() <= {("SENT", 1, False), ("SKIPPED", 0, False), ("SKIPPED", 0, True)}
     assert {state for state, _, _ in told} == {"SENT", "SKIPPED"}, "the race went both ways"
+
+
+async def test_whoever_dies_each_further_step_comes_once_and_none_after_a_look(
+    run: str, crew: Crew, doors: Doors, resources: Resources, variables: Mapping[str, str], judge: Judge
+) -> None:
+    """Every second item is looked at as soon as it is stored; what is left is killed over, mail by mail."""
+    await asyncio.gather(crew.add(), crew.add())
+    flow = [replace(each, mail_after="3s") for each in a_flow(run, TOTAL)]
+    looked_at, left = flow[::2], flow[1::2]
+    mails = Accepted(Path(variables["SANDBOX_LEDGER"]), run)
+    await asyncio.gather(
+        doors.hand_in_slowly(flow, per_s=TOTAL / 6),
+        *(looks(resources, each) for each in looked_at),
+        kills_under_load(crew, ("consumers", "all"), KILLS, progress=mails, total=len(left), luck=random.Random(run)),
+    )
+    since = time.monotonic()
+    assert await unfinished(flow, resources) == []
+    report = await judge.verdict(flow, since=since, note=f"kills={crew.kills}")
+    assert report.most_per_delivery <= 1, "a death in the middle of a call repeats it, once"
+    mails_of = {"looked at": looked_at, "left": left}
+    rows = {row["delivery_id"]: (row["state"], row.get("reason")) for row in (await dump_of(variables, run)).deliveries}
+    ends = {name: {rows[mail_of(each)] for each in part} for name, part in mails_of.items()}
+    assert ends == {"looked at": {("SKIPPED", "seen")}, "left": {("SENT", None)}}
+    assert {call.delivery for call in judge.calls()} == set(map(mail_of, left))
+
+
+def mail_of(request: Request) -> str:
+    return request.expected[-1].delivery
+
+
+async def looks(resources: Resources, request: Request) -> None:
+    """As soon as the item is there, whichever worker has stored it and whatever became of that one."""
+    await eventually(lambda: every_item_is_stored([request], resources), within_s=60)
+    item = request.expected[0].delivery
+    assert await resources.stores.inbox.mark_seen(ENVIRONMENT, request.person, item, datetime.now(UTC))

@@ -17,7 +17,7 @@ from tests.faults.crew import Crew
 from tests.faults.dump import dump_of
 from tests.faults.flow import ENVIRONMENT, REQUESTS
 from tests.faults.ledger_check import ProducerLedger
-from tests.faults.test_audiences import CONCURRENCY, PEOPLE, Crowd, a_campaign, dies, the_end, walker
+from tests.faults.test_audiences import CONCURRENCY, PEOPLE, Crowd, a_campaign, a_walker_dies, the_end, walker
 
 DEATHS = (
     ("after:timer", 40),
@@ -43,6 +43,7 @@ async def test_an_audience_that_is_moved_loses_and_doubles_nobody_whoever_dies(
     others = ("tests.faults.failing_worker", "all", "--but", "expand")
     _, helper, first = await asyncio.gather(crowd.gather(resources), crew.add(*others), walker(crew, orders))
     notification = await a_campaign(run, resources, ledger, crowd, a_wall_clock(timedelta(hours=3)))
+    ledger.acknowledged(notification)
     waiting = PEOPLE - len(crowd.unwilling) + len(crowd.mailed)
 
     async def all_wait() -> bool:
@@ -55,10 +56,8 @@ async def test_an_audience_that_is_moved_loses_and_doubles_nobody_whoever_dies(
 
     move = {"reschedule": f"{run}-campaign", "send_at": a_wall_clock(timedelta(hours=-1))}
     await resources.publisher.publish(Outgoing(REQUESTS, run, json.dumps(move).encode()))
-    for moment, nth in DEATHS:
-        orders.write_text(f"{moment} {nth}", encoding="utf-8")
-        await dies(crew, await walker(crew, orders), moment)
-        await crew.forget_dead("expand")
+    for death in DEATHS:
+        await a_walker_dies(crew, orders, *death)
     orders.unlink()
     await crew.kill(helper)
     await asyncio.gather(crew.add(*others), walker(crew, orders))

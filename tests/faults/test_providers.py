@@ -10,7 +10,7 @@ from infrastructure.resources import Resources
 from tests.eventually import eventually
 from tests.faults.conftest import Judge
 from tests.faults.crew import Crew
-from tests.faults.flow import ENVIRONMENT, Doors, a_flow
+from tests.faults.flow import ENVIRONMENT, Doors, a_flow, every_item_is_stored
 
 MAILS = 40
 
@@ -35,14 +35,9 @@ async def test_a_provider_that_is_out_pauses_its_channel_and_nobody_elses(
         health = await health_of(port, f"{ENVIRONMENT}.deliver.email")
         return health["gate_closed_for_s"] > 0 and "normal" in health["paused"]
 
-    async def every_item_is_there() -> bool:
-        people = {request.person for request in flow}
-        found = [len(await resources.stores.inbox.newest(ENVIRONMENT, who, before=None, limit=MAILS)) for who in people]
-        return sum(found) == MAILS
-
     await eventually(is_paused)
     assert (await health_of(port, f"{ENVIRONMENT}.deliver.in_app"))["paused"] == []
-    await eventually(every_item_is_there)
+    await eventually(lambda: every_item_is_stored(flow, resources))
     calls = (await provider.get("/calls", params={"provider": "email", "limit": 1000})).json()
     refused = [call for call in calls if run in str(call["request"]) and not call["accepted"]]
     assert len(refused) < MAILS, "most were never even tried on a provider that is out"

@@ -148,7 +148,7 @@ async def test_what_waits_survives_whoever_dies_and_goes_out_at_its_time_alone(
     await all_rest(resources, resting)
 
     woken_at = datetime.now(UTC)
-    await sleepers.change(None)
+    await asyncio.gather(sleepers.change(None), crew.kill(luck.choice(crew.running)))  # what moves them may die over it
     report = await judge.verdict(flow, since=since, note=f"kills={crew.kills}")
     assert report.most_per_delivery <= 1, "a death in the middle of a call repeats it, once"
     assert too_early(judge, due, resting, woken_at) == []

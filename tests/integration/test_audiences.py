@@ -32,6 +32,7 @@ from schemas.audiences import PAGE, Progress
 from schemas.ids import notification_id
 from tests.eventually import eventually
 from tests.integration.conftest import TokenOf
+from tests.integration.test_email_and_slack import in_state
 from tests.kafka_log import document, records_of
 from tests.product import start_module
 
@@ -47,7 +48,7 @@ class House:
 
     resources: Resources
     dynamo: Dynamo
-    start_walker: Callable[[], Awaitable[Child]]
+    start_walker: Callable[..., Awaitable[Child]]
 
     async def send(self, request_id: str, body: dict[str, Any], priority: topics.Priority = "normal") -> str:
         value = json.dumps(body).encode()
@@ -106,8 +107,8 @@ async def house(settings: Settings, variables: Mapping[str, str], processes: Pro
     await create_tables(own)
     walkers: list[Child] = []
 
-    async def start_walker() -> Child:
-        extra = OWN | {"WORKER_PORT": str(any_free_port())}
+    async def start_walker(**told: str) -> Child:
+        extra = OWN | {"WORKER_PORT": str(any_free_port())} | told
         name = f"walker-{any_free_port()}"
         walkers.append(await start_module(processes, name, "consumers", "expand", variables=variables, extra=extra))
         return walkers[-1]
@@ -206,6 +207,39 @@ async def test_a_walk_that_is_cancelled_in_the_middle_stops_and_its_counts_are_e
     assert counts["SENT"] + counts["CANCELLED"] == audience["planned"] == audience["members"]
     assert counts["SKIPPED"] == audience["skipped"] == audience["members"]
     assert (await house.inboxes(people, notification)).total() == counts["SENT"]
+
+
+async def test_a_walk_rests_while_a_channel_is_behind_and_goes_on_by_itself(
+    house: House, sandbox: object, unique: Callable[[str], str]
+) -> None:
+    """Nobody delivers the mail that waits there already; that of the audience is behind it."""
+    topic, people, resources = unique("news"), [unique("reader") for _ in range(20)], house.resources
+    for person in people:
+        await resources.stores.contacts.subscribe(HOME, person, (topic,))
+
+    async def a_mail() -> str:
+        body = {"to": {"email": "ana@example.com"}, "message": "Hi", "priority": "bulk", "request_id": unique("mail")}
+        notification = await house.send(str(body["request_id"]), body, "bulk")
+        await house.has_a_plan(notification)
+        return notification
+
+    async with at_work(resources, "deliver.email"):
+        await in_state(resources, await a_mail(), "SENT", HOME)
+    waits = await a_mail()
+    notification = await house.send(request_id := unique("behind"), a_campaign(topic, request_id))
+    await house.has_a_plan(notification)
+    walker = await house.start_walker(BULK_BACKLOG_MAX_S="0.2")
+
+    async def rests() -> bool:
+        return '"audience.rests"' in walker.output
+
+    await eventually(rests, within_s=40)
+    found = await read_status(resources.stores, HOME, notification)
+    assert found is not None
+    assert (found["audience"]["members"], found["audience"]["done"]) == (0, False)
+    async with at_work(resources, "deliver.email"):
+        await in_state(resources, waits, "SENT", HOME)
+        assert (await house.the_end(notification))["counts"] == {"SENT": len(people), "SKIPPED": len(people)}
 
 
 async def test_whoever_sent_it_sees_how_far_it_is_and_who_got_it_sees_their_own(

@@ -35,12 +35,18 @@ def a_request(unique: Unique, **fields: Any) -> dict[str, Any]:
     return {"to": to, "message": unique("fallback"), "request_id": unique("req"), "fallback": [SOON]} | fields
 
 
-async def the_mail(resources: Resources, notification: str) -> Delivery:
+async def the_further(resources: Resources, notification: str, channel: str) -> Delivery:
+    """What came of the step on this channel."""
+
     async def look() -> Delivery | None:
         rows = await resources.stores.deliveries.of("dev", notification)
-        return next((row for row in rows if row.channel == "email" and row.state != "IN_FLIGHT"), None)
+        return next((row for row in rows if row.channel == channel and row.state != "IN_FLIGHT"), None)
 
     return await eventually(look)
+
+
+async def the_mail(resources: Resources, notification: str) -> Delivery:
+    return await the_further(resources, notification, "email")
 
 
 async def the_item(ana: httpx2.AsyncClient, notification: str) -> str:
@@ -140,6 +146,23 @@ async def test_a_waiting_step_is_stopped_by_a_cancellation(
 
     await eventually(has_fired)
     assert await calls(sandbox, mail) == []
+
+
+@pytest.mark.parametrize("looks", [False, True])
+async def test_a_person_with_a_slack_target_has_their_further_step_there(
+    resources: Resources, sandbox: httpx2.AsyncClient, ana: httpx2.AsyncClient, workers: Child, unique: Unique, looks: bool
+) -> None:
+    body = a_request(unique, to={"user": "ana", "slack": "default"}, fallback=[SOON | {"channels": ["slack"]}])
+    notification = await sent(ana, body, wait=False)
+    if looks:
+        (await ana.post(f"{SEND}/mark-seen", json={"ids": [await the_item(ana, notification)]})).raise_for_status()
+    message = await the_further(resources, notification, "slack")
+    assert (message.recipient, message.state, message.reason) == (
+        ("ana", "SKIPPED", "seen") if looks else ("ana", "SENT", None)
+    )
+    found = await calls(sandbox, message)
+    assert accepted(found) == ([] if looks else [True])
+    assert all(body["message"] in str(call["request"]) for call in found)
 
 
 async def test_who_wants_no_inbox_items_gets_the_mail_at_once(

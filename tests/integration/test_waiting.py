@@ -10,8 +10,10 @@ import pytest
 
 from infrastructure.local.processes import Child
 from infrastructure.resources import Resources
+from schemas.preference_changes import Change, PreferenceCommand
+from schemas.quiet_hours import QuietHours
 from tests.eventually import eventually
-from tests.integration.test_email_and_slack import accepted, calls, in_state
+from tests.integration.test_email_and_slack import accepted, calls, in_state, send
 from tests.integration.test_preferences import PREFERENCES, a_person_with_mail, choose
 
 SEND, HOLDS = "/api/v1/notifications", "/api/v1/ops/holds"
@@ -86,6 +88,26 @@ async def test_what_is_held_can_be_seen_counted_and_released_and_goes_out_once(
             ("released", True),
             ("sent", False),
         ]
+
+
+async def test_what_is_held_for_many_is_let_go_over_minutes(resources: Resources, workers: Child, unique: Unique) -> None:
+    """The window of all of them ends in one moment."""
+    people, quiet, now = [unique("sleeper") for _ in range(20)], quiet_now(), datetime.now(UTC)
+    hours = Change(quiet_hours=QuietHours.model_validate(quiet))
+    for person in people:
+        command = PreferenceCommand(environment="dev", person=person, change_id=f"sleep-{person}", change=hours, at=now)
+        await resources.stores.preferences.apply(command)
+    to = [{"user": person, "email": f"{person}@example.com"} for person in people]
+    notification = await send(resources, unique("many"), to=to, channels=["email"])
+
+    async def all_rest() -> list[datetime]:
+        rows = await resources.stores.deliveries.of("dev", notification)
+        return [row.next_at for row in rows if row.next_at] if len(rows) == len(people) else []
+
+    let_go = sorted(await eventually(all_rest))
+    end = (now + 2 * HOUR).replace(second=0, microsecond=0)
+    assert end <= let_go[0] < let_go[-1] <= end + timedelta(minutes=5)
+    assert let_go[-1] - let_go[0] > timedelta(minutes=1)
 
 
 async def test_at_each_persons_own_clock_and_who_moves_gets_it_at_the_new_one(
