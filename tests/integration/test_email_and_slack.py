@@ -156,8 +156,8 @@ async def test_silence_is_ambiguous_and_tried_again(
     row = await in_state(resources, notification, "SENT")
     assert row.attempt == 1
     assert accepted(await calls(sandbox, row)) == seen
-    [reason] = reasons(row)
-    assert (reason or "").startswith("ambiguous:")
+    silences = [reason for reason in reasons(row) if reason and reason.startswith("ambiguous:")]
+    assert len(silences) == 1, "it may also have waited for a place at its destination, which takes no attempt"
 
 
 async def test_a_delivery_that_comes_again_is_not_sent_again(
